@@ -1,0 +1,90 @@
+"""Event extraction: from scores over time to intervals, by hysteresis. The only such function in the project.
+
+Smooth, start where the score reaches the high threshold, grow both ways while it stays above the low one, merge short gaps,
+drop short segments. All five numbers are arguments, so a person can see and change them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """One event: half-open seconds [start_s, end_s), its peak, and the units [first, last] it covers."""
+
+    start_s: float
+    end_s: float
+    peak_s: float
+    peak: float
+    mean: float
+    first: int
+    last: int
+
+
+def smooth(scores: NDArray[np.float32], sigma_units: float) -> NDArray[np.float32]:
+    """Gaussian smoothing over units with reflected ends; `sigma_units` ≤ 0 returns the scores unchanged."""
+    if sigma_units <= 0 or len(scores) < 2:
+        return scores
+    from scipy.ndimage import gaussian_filter1d
+
+    return np.asarray(gaussian_filter1d(scores.astype(np.float64), sigma_units, mode="reflect"), dtype=np.float32)
+
+
+def extract_events(
+    seconds: NDArray[np.float64],
+    scores: NDArray[np.float32],
+    *,
+    unit_s: float,
+    high: float,
+    low: float,
+    sigma_s: float = 0.0,
+    merge_gap_s: float = 0.0,
+    min_length_s: float = 0.0,
+    valid: NDArray[np.bool_] | None = None,
+) -> list[Segment]:
+    """Find the intervals in which `scores` (T,) at unit centres `seconds` (T,) rise above `high`.
+
+    Units marked invalid never belong to an event. Segments come in time order; their ends lie half a unit outside the first
+    and last unit centre. `peak` and `mean` are of the smoothed scores.
+
+    >>> t = np.arange(8.0)
+    >>> s = np.array([0, 0, 5, 9, 5, 0, 0, 0], np.float32)
+    >>> [(e.start_s, e.end_s, e.peak_s) for e in extract_events(t, s, unit_s=1.0, high=8, low=4)]
+    [(1.5, 4.5, 3.0)]
+    """
+    if len(scores) == 0:
+        return []
+    values = smooth(scores, sigma_s / unit_s)
+    usable = np.ones(len(values), bool) if valid is None else valid
+    grown = (values >= min(low, high)) & usable
+    runs = [run for run in _runs(grown) if values[run[0] : run[1] + 1].max() >= high]
+    merged: list[list[int]] = []
+    for first, last in runs:
+        if merged and seconds[first] - seconds[merged[-1][1]] - unit_s < merge_gap_s:
+            merged[-1][1] = last
+        else:
+            merged.append([first, last])
+    segments = []
+    for first, last in merged:
+        start, end = float(seconds[first] - unit_s / 2), float(seconds[last] + unit_s / 2)
+        if end - start < min_length_s:
+            continue
+        inside = values[first : last + 1]
+        peak = first + int(np.argmax(inside))
+        segments.append(
+            Segment(
+                start_s=start, end_s=end, peak_s=float(seconds[peak]), peak=float(values[peak]),
+                mean=float(inside.mean()), first=first, last=last,
+            )
+        )  # fmt: skip
+    return segments
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Inclusive (first, last) of each run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], mask.astype(np.int8), [0]))))
+    return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
