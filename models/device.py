@@ -1,0 +1,58 @@
+"""Where and in which number format models run: chosen once, with its reason.
+
+CUDA in bf16 where it exists; else the CPU, in bf16 where the processor multiplies bf16 natively (2–4× faster than fp32 with
+channels_last), else fp32. Every model takes `device="auto"`; nothing else in the project asks about CUDA.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from core.errors import BadInput
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A device, a number format and why."""
+
+    device: torch.device
+    dtype: torch.dtype
+    reason: str
+
+
+@cache
+def place(device: str = "auto") -> Placement:
+    """Choose where to run.
+
+    Raises:
+        BadInput: `device` is not "auto", "cpu" or an available CUDA device.
+    """
+    import torch
+
+    if device not in ("auto", "cpu") and not device.startswith("cuda"):
+        raise BadInput(f"device {device!r}: expected 'auto', 'cpu', 'cuda' or 'cuda:N'.")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise BadInput(f"device {device!r}: no CUDA device is available here; use 'auto' or 'cpu'.")
+    if device != "cpu" and torch.cuda.is_available():
+        chosen = torch.device("cuda" if device == "auto" else device)
+        placement = Placement(chosen, torch.bfloat16, f"{torch.cuda.get_device_name(chosen)}, bf16")
+    elif _cpu_multiplies_bf16():
+        placement = Placement(torch.device("cpu"), torch.bfloat16, "CPU with native bf16 (AVX512-BF16 or AMX)")
+    else:
+        placement = Placement(torch.device("cpu"), torch.float32, "CPU without native bf16: fp32")
+    log.info("models run on %s", placement.reason)
+    return placement
+
+
+def _cpu_multiplies_bf16() -> bool:
+    import torch
+
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,0 +1,201 @@
+"""Objects without learned weights to download: what moves against the background, and upright people (OpenCV, on the CPU).
+
+Moving things: mixture-of-Gaussians background subtraction with shadows removed (Zivkovic, ICPR 2004: MOG2). People:
+histograms of oriented gradients with OpenCV's linear SVM (Dalal & Triggs, CVPR 2005). Frames are (H, W, 3) uint8 RGB; boxes are
+xyxy absolute pixels of the frame that was given, however small the working size inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import BadInput
+from core.samples import shrink
+from core.scores import Box
+
+if TYPE_CHECKING:
+    from core.samples import Frame
+
+ObjectClass: TypeAlias = Literal["moving", "person"]
+
+SHADOW = 127
+"""MOG2 marks a darkened but otherwise unchanged background with this grey."""
+
+PERSON_WINDOW = (64, 128)
+"""Width and height in pixels of the smallest upright person the HOG model can see."""
+
+
+class FoundObject(NamedTuple):
+    """One object: its `box`, its class, and a score whose unit depends on the class.
+
+    "moving": the share of the box that moves, 0 to 1. "person": the distance from the SVM's border, above 0, mostly below 3.
+    """
+
+    box: Box
+    score: float
+    label: ObjectClass
+
+
+class MovingObjects:
+    """Boxes of what moves in front of a still camera; keeps a background model, so give frames in order.
+
+    Args:
+        side: longest side of the working size in pixels.
+        history: frames the background remembers; a thing that stops becomes background after about that many.
+        warm_up: frames at the start that only teach the background and give no boxes.
+        smallest_share: boxes whose moving area is a smaller share of the picture are dropped as noise.
+
+    Raises:
+        BadInput: a value out of range (at construction) or a frame of another size than the first.
+
+    >>> import numpy as np
+    >>> street = np.full((60, 80, 3), 90, np.uint8)
+    >>> moving = MovingObjects(warm_up=5)
+    >>> seen = [moving.update(street) for _ in range(6)]
+    >>> street[20:40, 30:50] = 230
+    >>> [tuple(round(v) for v in found.box) for found in moving.update(street)]
+    [(30, 20, 50, 40)]
+    """
+
+    def __init__(self, *, side: int = 480, history: int = 500, warm_up: int = 10, smallest_share: float = 5e-4) -> None:
+        if side < 16 or history < 1 or warm_up < 0 or not 0 <= smallest_share < 1:
+            raise BadInput(
+                f"moving objects: expected side ≥ 16, history ≥ 1, warm_up ≥ 0 and smallest_share in [0, 1), "
+                f"got {side!r}, {history!r}, {warm_up!r}, {smallest_share!r}."
+            )
+        self.side, self.history, self.warm_up, self.smallest_share = side, history, warm_up, smallest_share
+        self._model: Any = None
+        self._seen = 0
+        self._shape: tuple[int, ...] | None = None
+
+    def update(self, rgb: NDArray[np.uint8]) -> tuple[FoundObject, ...]:
+        """Learn from the next frame (H, W, 3) uint8 and return what moves in it, largest first."""
+        import cv2
+
+        if self._shape is None:
+            self._shape = rgb.shape
+            self._model = cv2.createBackgroundSubtractorMOG2(history=self.history, varThreshold=16, detectShadows=True)
+        elif rgb.shape != self._shape:
+            raise BadInput(f"moving objects: expected frames of one size {self._shape}, got {rgb.shape}; start a new one.")
+        small = shrink(rgb, self.side)
+        mask = np.asarray(self._model.apply(small))
+        self._seen += 1
+        if self._seen <= self.warm_up:
+            return ()
+        moving: NDArray[Any] = (mask > SHADOW).astype(np.uint8)
+        # Opening removes single noisy pixels; closing joins a person's parts that look like the background behind them.
+        moving = cv2.morphologyEx(moving, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        moving = cv2.morphologyEx(moving, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
+        count, _, stats, _ = cv2.connectedComponentsWithStats(moving, connectivity=8)
+        scale_x, scale_y = rgb.shape[1] / small.shape[1], rgb.shape[0] / small.shape[0]
+        smallest = max(4.0, self.smallest_share * moving.size)
+        found = []
+        for left, top, width, height, area in stats[1:count]:
+            if area >= smallest:
+                box = _box(left * scale_x, top * scale_y, (left + width) * scale_x, (top + height) * scale_y)
+                found.append((int(area), FoundObject(box, float(area / (width * height)), "moving")))
+        return tuple(one for _, one in sorted(found, key=lambda pair: -pair[0]))
+
+    def stream(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, tuple[FoundObject, ...]]]:
+        """`update` for each frame in order; memory does not grow with the number of frames."""
+        for frame in frames:
+            yield frame, self.update(frame.rgb)
+
+
+class People:
+    """Upright people in single frames, at least about 100 pixels tall; smaller pictures are enlarged up to twofold.
+
+    Args:
+        threshold: lowest SVM score that counts; 0.5 drops most lamp posts and door frames.
+        side: longest side that is searched; larger frames are shrunk, which limits the time.
+
+    Raises:
+        BadInput: `side` smaller than the person window.
+        MissingExtra: the installed OpenCV has no HOG (version 5 without the contrib modules).
+
+    >>> import numpy as np
+    >>> People().detect(np.zeros((200, 120, 3), np.uint8))
+    ()
+    """
+
+    def __init__(self, *, threshold: float = 0.5, side: int = 960) -> None:
+        if side < PERSON_WINDOW[1]:
+            raise BadInput(f"people side {side!r}: expected at least {PERSON_WINDOW[1]} pixels.")
+        self.threshold, self.side = threshold, side
+        self._model: Any = None
+
+    def detect(self, rgb: NDArray[np.uint8]) -> tuple[FoundObject, ...]:
+        """People in one frame (H, W, 3) uint8, surest first, overlapping finds merged to the surest."""
+        import cv2
+
+        model = self._load()
+        picture: NDArray[Any] = shrink(rgb, self.side)
+        grow = min(2.0, self.side / max(picture.shape[:2]))
+        if grow > 1.0:
+            picture = cv2.resize(picture, None, fx=grow, fy=grow, interpolation=cv2.INTER_LINEAR)
+        height, width = picture.shape[:2]
+        if width < PERSON_WINDOW[0] or height < PERSON_WINDOW[1]:
+            return ()
+        rects, weights = model.detectMultiScale(
+            cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), hitThreshold=0.0, winStride=(8, 8), padding=(8, 8), scale=1.08
+        )
+        scale_x, scale_y = rgb.shape[1] / width, rgb.shape[0] / height
+        found = []
+        for (left, top, wide, tall), weight in zip(rects, np.ravel(weights), strict=True):
+            if weight < self.threshold:
+                continue
+            # The model was trained with a margin around people: 16 of 64 pixels in width, 16 of 128 in height.
+            x0, x1 = left + 0.15 * wide, left + 0.85 * wide
+            y0, y1 = top + 0.07 * tall, top + 0.93 * tall
+            box = _box(max(x0, 0) * scale_x, max(y0, 0) * scale_y, min(x1, width) * scale_x, min(y1, height) * scale_y)
+            found.append(FoundObject(box, float(weight), "person"))
+        return suppress(found)
+
+    def _load(self) -> Any:
+        if self._model is None:
+            from core.errors import MissingExtra
+
+            cv2 = _opencv()
+            if not hasattr(cv2, "HOGDescriptor"):
+                raise MissingExtra("OpenCV 5 has no people detector without its contrib modules. Install it with: "
+                                   "pip install opencv-contrib-python-headless")  # fmt: skip
+            self._model = cv2.HOGDescriptor()
+            self._model.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
+        return self._model
+
+
+def _opencv() -> Any:
+    """OpenCV without its stubs, which miss what the contrib modules add."""
+    import cv2
+
+    return cv2
+
+
+def _box(x0: float, y0: float, x1: float, y1: float) -> Box:
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def suppress(found: Iterable[FoundObject], *, overlap: float = 0.5) -> tuple[FoundObject, ...]:
+    """Keep the surest of every group of boxes that cover more than `overlap` of the smaller one.
+
+    >>> a, b = FoundObject((0, 0, 10, 20), 2.0, "person"), FoundObject((1, 1, 9, 18), 1.0, "person")
+    >>> suppress([b, a]) == (a,)
+    True
+    """
+    kept: list[FoundObject] = []
+    for one in sorted(found, key=lambda item: -item.score):
+        if all(_covered(one.box, other.box) <= overlap for other in kept):
+            kept.append(one)
+    return tuple(kept)
+
+
+def _covered(a: Box, b: Box) -> float:
+    """Intersection over the area of the smaller box."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    smaller = min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
+    return max(width, 0.0) * max(height, 0.0) / smaller if smaller > 0 else 0.0
