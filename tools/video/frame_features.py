@@ -1,0 +1,188 @@
+"""What a video looks like and how it moves, unit by unit: the features that frame detectors compare.
+
+A unit is a short stretch of time (0.2 s). Its appearance is the patch grid (h, w, C) of the frame nearest to its centre; its
+motion is a grid (gh, gw, 8) of mean speed per direction, in picture diagonals per second, square-rooted: flow after Reiss &
+Hoshen, Attribute-based Representations for Accurate and Interpretable Video Anomaly Detection (2022), here per cell instead of
+per object. Both are read in one pass with flat memory. Units without a frame (gaps of a variable frame rate) do not appear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.samples import Frame, VideoClip
+from models.flow import DenseFlow
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.patches import PatchEncoder
+
+DIRECTIONS = 8
+CELL = 16
+"""Motion cell in pixels of the flow's working size."""
+
+FLOW_RATE = 12.5
+"""Frame pairs per second that flow looks at: more only adds noise (speed = pixels / time), and costs."""
+
+QUIET = 0.002
+"""Speed (diagonals per second) below which flow is mostly noise: about a tenth of a pixel per pair at 320 pixels."""
+
+BATCH = 32
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Units:
+    """Some units of a clip in time order: `appearance` (n, h, w, C) float32, `motion` (n, gh, gw, 8) float32.
+
+    `moved` (n,) is False where no pair of frames was there to measure motion (then `motion` is zero).
+    """
+
+    number: NDArray[np.int64]
+    seconds: NDArray[np.float64]
+    frame_index: NDArray[np.int64]
+    appearance: torch.Tensor
+    motion: torch.Tensor
+    moved: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameFeatures:
+    """Reads the units of clips: `unit_s` seconds each, patch features at `encoder.side`, flow at `flow_side` pixels."""
+
+    encoder: PatchEncoder
+    unit_s: float
+    flow_side: int
+
+    def unit_of(self, clip: VideoClip) -> float:
+        """Seconds per unit of this clip: `unit_s`, or one frame where frames are further apart."""
+        return max(self.unit_s, 1.0 / clip.fps)
+
+    def expected(self, clip: VideoClip) -> int:
+        """About how many units `read` gives."""
+        return max(1, int(np.ceil(clip.duration_s / self.unit_of(clip) - 1e-6)))
+
+    def read(self, clip: VideoClip, *, every: int = 1, rest: bool = False) -> Iterator[Units]:
+        """The clip's units in batches, in one pass: every `every`-th, or with `rest` all the others (what is left is only decoded)."""
+        unit_s = self.unit_of(clip)
+        step = max(1, round(clip.fps / FLOW_RATE))
+        if step / clip.fps > unit_s / 2:  # at least two frames in a unit where the frame rate allows
+            step = max(1, int(unit_s * clip.fps / 2))
+        max_side = max(self.flow_side, *self.encoder.resized(clip.height, clip.width))
+        pending: list[_Open] = []
+        for unit in _gather(
+            clip.frames(step=step, max_side=max_side), unit_s, DenseFlow(side=self.flow_side), lambda k: (k % every != 0) == rest
+        ):
+            pending.append(unit)
+            if len(pending) == BATCH:
+                yield self._encode(pending, unit_s)
+                pending = []
+        if pending:
+            yield self._encode(pending, unit_s)
+
+    def _encode(self, units: list[_Open], unit_s: float) -> Units:
+        import torch
+
+        grids = [unit.motion() for unit in units]
+        shape = next((grid.shape for grid in grids if grid is not None), (1, 1, DIRECTIONS))
+        motion = np.stack([np.zeros(shape, np.float32) if grid is None else grid for grid in grids])
+        features = self.encoder.encode([unit.nearest.rgb for unit in units])
+        return Units(
+            number=np.array([unit.number for unit in units], np.int64),
+            seconds=np.array([(unit.number + 0.5) * unit_s for unit in units]),
+            frame_index=np.array([unit.nearest.number for unit in units], np.int64),
+            appearance=_pool(features),
+            motion=torch.from_numpy(motion).to(features.device),
+            moved=np.array([grid is not None for grid in grids]),
+        )
+
+
+@dataclass(eq=False)
+class _Open:
+    """A unit while its frames are coming in; keeps one frame and the sum of its motion."""
+
+    number: int
+    centre: float
+    nearest: Frame
+    total: NDArray[np.float32] | None = None
+    pairs: int = 0
+
+    def add(self, grid: NDArray[np.float32]) -> None:
+        self.total = grid if self.total is None else self.total + grid
+        self.pairs += 1
+
+    def motion(self) -> NDArray[np.float32] | None:
+        """Mean speed per cell and direction, variance-stabilised: the root makes twice as fast count alike at any speed."""
+        if self.total is None:
+            return None
+        return np.asarray(np.sqrt(self.total / self.pairs + QUIET) - np.sqrt(QUIET), dtype=np.float32)
+
+
+def _gather(frames: Iterator[Frame], unit_s: float, flow: DenseFlow, wanted: Callable[[int], bool]) -> Iterator[_Open]:
+    """Group frames into units; flow is computed only inside wanted units (from the frame before)."""
+    current: _Open | None = None
+    before: Frame | None = None
+    for frame in frames:
+        number = int(frame.time_s / unit_s + 1e-6)
+        if current is not None and number != current.number:
+            yield current
+            current = None
+        if wanted(number):
+            if current is None:
+                current = _Open(number, (number + 0.5) * unit_s, frame)
+            elif abs(frame.time_s - current.centre) < abs(current.nearest.time_s - current.centre):
+                current.nearest = frame
+            dt_s = 0.0 if before is None else frame.time_s - before.time_s
+            # Across a gap of several units the flow would say nothing about this unit.
+            if before is not None and 0 < dt_s <= 2 * unit_s and before.rgb.shape == frame.rgb.shape:
+                vectors, _ = flow.between(before.rgb, frame.rgb)
+                current.add(speed_grid(vectors, dt_s))
+        before = frame
+    if current is not None:
+        yield current
+
+
+def speed_grid(flow: NDArray[np.float32], dt_s: float) -> NDArray[np.float32]:
+    """Mean speed per cell and direction (gh, gw, 8) in picture diagonals per second, from flow (h, w, 2) over `dt_s` seconds.
+
+    Direction 0 points right, 2 down, 4 left, 6 up; a cell's eight numbers add up to its mean speed.
+
+    >>> right = np.zeros((32, 48, 2), np.float32)
+    >>> right[..., 0] = 5.0
+    >>> grid = speed_grid(right, dt_s=0.1)
+    >>> grid.shape, bool(np.allclose(grid[..., 0], 50 / np.hypot(32, 48))), float(grid[..., 1:].sum())
+    ((2, 3, 8), True, 0.0)
+    """
+    import cv2
+
+    height, width = flow.shape[:2]
+    rows, columns = max(1, height // CELL), max(1, width // CELL)
+    speed, angle = cv2.cartToPolar(flow[..., 0], flow[..., 1])
+    direction = np.floor(np.asarray(angle) * (DIRECTIONS / (2 * np.pi)) + 0.5).astype(np.int64) % DIRECTIONS
+    row = np.minimum(np.arange(height) * rows // height, rows - 1)
+    column = np.minimum(np.arange(width) * columns // width, columns - 1)
+    cell = row[:, None] * columns + column[None, :]
+    total = np.bincount(
+        (cell * DIRECTIONS + direction).ravel(), np.asarray(speed, np.float64).ravel(), rows * columns * DIRECTIONS
+    )
+    pixels = np.bincount(cell.ravel(), minlength=rows * columns)
+    grid = total.reshape(rows, columns, DIRECTIONS) / pixels.reshape(rows, columns, 1)
+    return np.asarray(grid / (dt_s * float(np.hypot(height, width))), dtype=np.float32)
+
+
+def _pool(features: torch.Tensor) -> torch.Tensor:
+    """Average 2×2 patches (n, h, w, C): a quarter of the comparisons; people and cars still span several cells."""
+    import torch.nn.functional as F
+
+    maps = features.permute(0, 3, 1, 2)
+    if min(maps.shape[2:]) >= 4:
+        maps = F.avg_pool2d(maps, 2)
+    return maps.permute(0, 2, 3, 1).contiguous()

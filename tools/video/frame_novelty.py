@@ -1,0 +1,315 @@
+"""Frame novelty: when and where a video looks or moves unlike normal clips, or unlike the rest of itself.
+
+Every unit of time (0.2 s) is compared, patch by patch and motion cell by motion cell, with its nearest neighbour (Roth et al.,
+CVPR 2022; flow statistics after Reiss & Hoshen 2022) among normal clips, or among the same video's other moments. A part's raw
+number is the mean over the strangest 2 % of the picture, about one near person.
+
+Each part is then counted in spreads above its usual value, one-sidedly: score = r(z_appearance) + r(z_motion), with
+r(z) = log(1 + e^(1.7 z)) / 1.7, a smooth max(z, 0). So a calm picture never excuses a strange one, which matters across videos:
+a nearly still video with a strange object would be excused by an average. "Usual" is, with normal clips, mean and standard
+deviation of held-out normal units (leave one clip out; one clip: leave its neighbourhood in time out). Without normals it is the
+video's own median and upper-quartile spread: traffic has calm stretches and bursts, and the usual bursts must widen the spread.
+
+Cost is linear in frames. Memory is flat: the bank keeps at most `bank_units` units, evenly spread over time; a longer video
+without normals is decoded twice (for the units of the bank, then for the others).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.archive import load_arrays, save_arrays
+from core.detector import DetectorSpec, parameters, require_batch
+from core.errors import BadInput
+from core.progress import step
+from core.samples import Sample, VideoClip
+from core.scores import Box, FrameScores
+from tools.catalog import ROWS
+from tools.video.frame_bank import PARTS, Bank
+from tools.video.frame_features import FrameFeatures, Units
+
+if TYPE_CHECKING:
+    from models.patches import PatchEncoder
+
+NAME = "frame_novelty"
+
+SELF_THRESHOLD = 5.0
+"""Threshold for scores without normal clips: one part four spreads above the video's own usual (0.8 is what two usual parts add)."""
+
+SIGMA_S, MERGE_GAP_S, MIN_LENGTH_S, LOW_SHARE = 0.5, 1.0, 0.5, 0.5
+"""For `core.segments.extract_events` on these scores: smoothing, merging, shortest event, low threshold / high threshold."""
+
+LEAST_SPREAD = {"appearance": 2.0, "motion": 0.03}
+"""The smallest spread, so that an almost still video does not call every movement strange. Unrelated textures are 35 to 40 apart
+in feature distance, and a near person walking at 0.1 picture diagonals per second through a still picture makes a motion
+distance of 0.27: either is still far more than four spreads."""
+
+
+class FrameNovelty:
+    """When and where a video is unlike normal clips, or unlike the rest of itself: scores (T,) float32, one per unit of time.
+
+    Args:
+        unit_s: seconds per score.
+        side: resolution of the appearance features (a picture is resized to about side² pixels).
+        flow_side: longest side for optical flow in pixels.
+        share: share of the picture, from the strangest down, that makes a part's number.
+        bank_units: most units that are kept to compare with.
+        exclusion_s: without normal clips, moments closer than this are no comparison (at most a quarter of the video).
+        device: "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        BadInput: a value out of range.
+
+    >>> FrameNovelty(unit_s=0.0)
+    Traceback (most recent call last):
+    core.errors.BadInput: frame_novelty: expected unit_s > 0, got 0.0.
+    """
+
+    spec: DetectorSpec = next(row for row in ROWS if row.name == NAME)
+
+    def __init__(
+        self, *, unit_s: float = 0.2, side: int = 256, flow_side: int = 320, share: float = 0.02,
+        bank_units: int = 128, exclusion_s: float = 2.0, device: str = "auto",
+    ) -> None:  # fmt: skip
+        for name, value, good, expected in (
+            ("unit_s", unit_s, unit_s > 0, "> 0"),
+            ("share", share, 0 < share <= 1, "in (0, 1]"),
+            ("bank_units", bank_units, bank_units >= 2, "≥ 2"),
+            ("exclusion_s", exclusion_s, exclusion_s >= 0, "≥ 0"),
+        ):
+            if not good:
+                raise BadInput(f"{NAME}: expected {name} {expected}, got {value!r}.")
+        self.unit_s, self.side, self.flow_side, self.share = unit_s, side, flow_side, share
+        self.bank_units, self.exclusion_s, self.device = bank_units, exclusion_s, device
+        self._bank: Bank | None = None
+        self._usual: dict[str, tuple[float, float]] = {}
+        self._reference = np.zeros(0, np.float32)
+
+    @property
+    def fitted(self) -> bool:
+        """True when normal clips were given; then scores count spreads of held-out normals, else of the video itself."""
+        return self._bank is not None
+
+    def fit(self, normal: Sequence[Sample]) -> Self:
+        """Learn from normal clips.
+
+        Raises:
+            BadInput: no clip, or not clips.
+        """
+        clips = _clips(normal)
+        every = max(1, int(np.ceil(sum(self._features.expected(clip) for clip in clips) / self.bank_units)))
+        batches: list[tuple[int, Units]] = []
+        for number, clip in enumerate(clips):
+            batches += [(number, units) for units in self._features.read(clip, every=every)]
+            step("normal clips learned", number + 1, len(clips))
+        if not batches:
+            raise BadInput(f"{NAME}: none of the {len(clips)} normal clips has a frame that can be decoded.")
+        bank = Bank.of(batches)
+        allowed = bank.without_clips() if len(clips) > 1 else bank.without_neighbours(bank.seconds, self.exclusion_s)
+        held_out: dict[str, NDArray[np.float32]] = {}
+        for part in PARTS:
+            parts, first = [], 0
+            for _, units in batches:
+                parts.append(self._raw(bank, units, part, allowed[first : first + len(units)])[0])
+                first += len(units)
+            held_out[part] = np.concatenate(parts)
+        self._bank = bank
+        self._usual = {part: _mean_and_spread(values, part) for part, values in held_out.items()}
+        known = np.isfinite(held_out["appearance"])
+        self._reference = sum(self._parts(held_out, self._usual).values(), np.zeros(len(bank), np.float32))[known]
+        return self
+
+    def score(self, batch: Sequence[Sample]) -> Sequence[FrameScores]:
+        """One FrameScores per clip: score, where (box in original pixels) and the parts "appearance" and "motion" that add up.
+
+        `valid` is False where there was nothing to compare with (a video of one frame without normal clips).
+
+        Raises:
+            BadInput: an empty batch, or samples that are not clips.
+        """
+        return [self._score_clip(clip) for clip in _clips(batch)]
+
+    def reference_scores(self) -> NDArray[np.float32]:
+        """Held-out scores of the normal clips' units (those kept in the bank); empty when nothing was fitted."""
+        return self._reference
+
+    def save(self, path: Path) -> None:
+        """Write parameters, bank and reference to one .npz file."""
+        arrays: dict[str, NDArray[Any]] = {"reference": self._reference}
+        if self._bank is not None:
+            arrays |= {"clip": self._bank.clip, "seconds": self._bank.seconds}
+            for part in PARTS:
+                arrays[f"vectors_{part}"] = self._bank.vectors[part].cpu().numpy()
+                arrays[f"owner_{part}"] = self._bank.owner[part].cpu().numpy()
+        save_arrays(path, name=NAME, parameters=parameters(self), arrays=arrays, state={"usual": self._usual})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            BadInput: the file is missing, damaged, or holds another detector.
+        """
+        import torch
+
+        from models.device import place
+
+        values, arrays, state = load_arrays(path, name=NAME)
+        loaded = cls(**values)
+        loaded._reference = arrays["reference"]
+        loaded._usual = {part: (float(centre), float(spread)) for part, (centre, spread) in state["usual"].items()}
+        if "clip" in arrays:
+            device = place(loaded.device).device
+            loaded._bank = Bank(
+                clip=arrays["clip"],
+                seconds=arrays["seconds"],
+                vectors={part: torch.from_numpy(arrays[f"vectors_{part}"]).to(device) for part in PARTS},
+                owner={part: torch.from_numpy(arrays[f"owner_{part}"]).to(device) for part in PARTS},
+            )
+        return loaded
+
+    @cached_property
+    def _features(self) -> FrameFeatures:
+        return FrameFeatures(encoder=self._encoder, unit_s=self.unit_s, flow_side=self.flow_side)
+
+    @cached_property
+    def _encoder(self) -> PatchEncoder:
+        from models.patches import PatchEncoder
+
+        return PatchEncoder(side=self.side, strides=(8, 16), device=self.device)
+
+    def _score_clip(self, clip: VideoClip) -> FrameScores:
+        bank, batches = self._comparison(clip)
+        expected = self._features.expected(clip)
+        raw: dict[str, list[NDArray[np.float32]]] = {part: [] for part in PARTS}
+        places: dict[str, list[_Place]] = {part: [] for part in PARTS}
+        numbers: list[NDArray[np.int64]] = []
+        seconds: list[NDArray[np.float64]] = []
+        frames: list[NDArray[np.int64]] = []
+        done = 0
+        for units in batches:
+            if self._bank is None:
+                allowed = bank.without_neighbours(units.seconds, self.exclusion_s)
+            else:
+                allowed = np.ones((len(units), len(bank)), bool)
+            for part in PARTS:
+                values, where = self._raw(bank, units, part, allowed)
+                raw[part].append(values)
+                places[part] += where
+            numbers.append(units.number)
+            seconds.append(units.seconds)
+            frames.append(units.frame_index)
+            done += len(units)
+            step("video units scored", done, max(expected, done))
+        if not seconds:
+            raise BadInput(f"video {clip.name!r}: no frame could be decoded; try another file.")
+        order = np.argsort(np.concatenate(numbers))
+        measured = {part: np.concatenate(raw[part])[order] for part in PARTS}
+        usual = self._usual or {part: _median_and_upper_spread(values, part) for part, values in measured.items()}
+        parts = self._parts(measured, usual)
+        regions = {part: [places[part][index] for index in order] for part in PARTS}
+        return FrameScores(
+            sample=clip.name,
+            seconds=np.concatenate(seconds)[order],
+            scores=np.asarray(parts["appearance"] + parts["motion"], dtype=np.float32),
+            unit_s=self._features.unit_of(clip),
+            frame_index=np.concatenate(frames)[order],
+            valid=np.isfinite(measured["appearance"]),
+            boxes=tuple(_box(regions, parts, index, clip.height, clip.width) for index in range(len(order))),
+            parts=parts,
+        )
+
+    def _comparison(self, clip: VideoClip) -> tuple[Bank, Iterable[Units]]:
+        """What to compare with, and the clip's units: those of the bank first, then, if there are more, the others."""
+        if self._bank is not None:
+            return self._bank, self._features.read(clip)
+        every = int(np.ceil(self._features.expected(clip) / self.bank_units))
+        chosen = list(self._features.read(clip, every=every))
+        if not chosen:
+            raise BadInput(f"video {clip.name!r}: no frame could be decoded; try another file.")
+        bank = Bank.of([(0, units) for units in chosen])
+        return bank, chain(chosen, self._features.read(clip, every=every, rest=True) if every > 1 else ())
+
+    def _raw(self, bank: Bank, units: Units, part: str, allowed: NDArray[np.bool_]) -> tuple[NDArray[np.float32], list[_Place]]:
+        """The part's number per unit (infinite: nothing to compare with; NaN: not measured) and where it is."""
+        grids = units.appearance if part == "appearance" else units.motion
+        maps = bank.distances(part, grids, allowed)
+        flat = maps.reshape(len(maps), -1)
+        most = max(1, int(np.ceil(self.share * flat.shape[1])))
+        values = np.partition(flat, -most, axis=1)[:, -most:].mean(axis=1)
+        if part == "motion":
+            values = np.where(units.moved, values, np.nan)
+        return np.asarray(values, np.float32), [_region(one) for one in maps]
+
+    def _parts(
+        self, measured: dict[str, NDArray[np.float32]], usual: dict[str, tuple[float, float]]
+    ) -> dict[str, NDArray[np.float32]]:
+        """r((value − centre) / spread) of each part; 0 where a part was not measured."""
+        out = {}
+        for part, values in measured.items():
+            centre, spread = usual[part]
+            known = np.isfinite(values)
+            z = (np.where(known, values, centre) - centre) / spread
+            out[part] = np.where(known, np.logaddexp(0.0, 1.7 * z) / 1.7, 0.0).astype(np.float32)
+        return out
+
+
+_Place = tuple[float, float, float, float] | None
+"""(x0, y0, x1, y1) as shares of the picture's width and height."""
+
+
+def _clips(batch: Sequence[Any]) -> list[VideoClip]:
+    require_batch(batch, VideoClip, NAME)
+    return list(batch)
+
+
+def _mean_and_spread(values: NDArray[np.float32], part: str) -> tuple[float, float]:
+    """Centre and spread of held-out normal numbers; without any (one normal frame) distances count from zero."""
+    known = values[np.isfinite(values)].astype(np.float64)
+    if len(known) == 0:
+        return 0.0, LEAST_SPREAD[part]
+    return float(known.mean()), max(float(known.std()), LEAST_SPREAD[part])
+
+
+def _median_and_upper_spread(values: NDArray[np.float32], part: str) -> tuple[float, float]:
+    """Median, and the wider of MAD and upper quartile in standard deviations, of one video's own numbers."""
+    known = values[np.isfinite(values)].astype(np.float64)
+    if len(known) == 0:
+        return 0.0, LEAST_SPREAD[part]
+    centre = float(np.median(known))
+    bulk = 1.4826 * float(np.median(np.abs(known - centre)))
+    upper = 1.4826 * (float(np.quantile(known, 0.75)) - centre)
+    return centre, max(bulk, upper, LEAST_SPREAD[part])
+
+
+def _region(one: NDArray[np.float32]) -> _Place:
+    """The connected cells around the strangest one that are more than half as far above the picture's median as it is."""
+    import cv2
+
+    if not np.isfinite(one).all():
+        return None
+    middle, top = float(np.median(one)), float(one.max())
+    if top <= middle:
+        return None
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((one >= (middle + top) / 2).astype(np.uint8), connectivity=8)
+    left, upper, width, height, _ = stats[labels[np.unravel_index(int(one.argmax()), one.shape)]]
+    rows, columns = one.shape
+    return float(left / columns), float(upper / rows), float((left + width) / columns), float((upper + height) / rows)
+
+
+def _box(
+    places: dict[str, list[_Place]], parts: dict[str, NDArray[np.float32]], index: int, height: int, width: int
+) -> Box | None:
+    """The region of the part that weighs more in this unit, in pixels of the original frame."""
+    for part in sorted(PARTS, key=lambda name: -float(parts[name][index])):
+        place = places[part][index]
+        if place is not None:
+            return place[0] * width, place[1] * height, place[2] * width, place[3] * height
+    return None
