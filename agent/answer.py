@@ -1,0 +1,307 @@
+"""The embedded tier's answer: which sentences a question gets, from investigations and lookups, each citing its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+
+from agent.grammar import NO_FILES
+from agent.investigation import Finding, Investigation
+from agent.question import Intent, Request
+from agent.telling import events, image, lookup, series, video
+from agent.telling.words import cite, count, fact_number, how_bad, listed, moment, name, number
+from core.evidence import Evidence, Interval
+from prompts.loader import render
+from tools.catalog import catalogue
+
+VOICES: dict[str, ModuleType] = {"image": image, "video": video, "series": series, "events": events}
+MOST_TOLD = {"image": 10, "video": 5, "series": 5, "events": 5}
+"""Findings told per source unless more are asked for."""
+MOST_SOURCES = 5
+"""Sources told in one answer; of more, the worst."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """An answer before the check: `remarks` are fixed texts about Telltale itself, `lines` state something and cite evidence.
+
+    `shown` are the evidence ids whose pictures belong to it.
+    """
+
+    remarks: tuple[str, ...]
+    lines: tuple[str, ...]
+    shown: tuple[str, ...] = ()
+
+
+@dataclass(kw_only=True)
+class Material:
+    """Everything an answer may use: numbered investigations, lookups made for this question, and what could not be done."""
+
+    request: Request
+    investigations: Sequence[Investigation]
+    fresh: frozenset[str] = frozenset()
+    """Names of sources investigated in this turn: their method is explained."""
+    lookups: Sequence[Evidence] = ()
+    remarks: Sequence[Evidence] = ()
+    """How the question was read and what could not be read or judged, each a sentence kept as evidence."""
+    shown: list[str] = field(default_factory=list)
+
+
+def write(material: Material) -> Draft:
+    """Write the draft for one question."""
+    request = material.request = _unbound(material.request)
+    remarks = [line for intent in request.intents if intent in _TALK for line in _TALK[intent](material)]
+    if request.sensitivity:
+        remarks.append(
+            "I cannot move the threshold by words yet; it comes from normal examples, so give more of those to change it."
+        )
+    lines = [f"_{remark.facts['said']}_ {cite(remark)}" for remark in material.remarks]
+    asked = [i for i in request.intents if i not in _TALK]
+    if asked:
+        for evidence in material.lookups:
+            lines += lookup.tell(evidence)
+            material.shown.append(evidence.id)
+        if not (material.lookups and _answered_by_lookup(request)):
+            addressed = _addressed(material)
+            for inv in sorted(addressed, key=_worst)[:MOST_SOURCES] if len(addressed) > MOST_SOURCES else addressed:
+                lines += _about(inv, asked, material)
+            if len(addressed) > MOST_SOURCES:
+                lines.append("The other files show nothing worse; name one to hear about it.")
+        elif "findings" in {key for e in material.lookups for key in e.facts}:
+            lines += _touched(material)
+        if not lines:
+            remarks.append("Nothing found belongs to that." if material.investigations else NO_FILES)
+    return Draft(remarks=tuple(remarks), lines=tuple(dict.fromkeys(lines)), shown=tuple(dict.fromkeys(material.shown)))
+
+
+_BROAD: frozenset[Intent] = frozenset(("list", "overview", "how_many"))
+
+
+def _unbound(request: Request) -> Request:
+    """A request for everything is not narrowed by what the question before it pointed at."""
+    inherited = set(request.inherited) & {"references", "samples", "channels", "entities", "times"}
+    if not inherited or not _BROAD & set(request.intents) or "intents" in request.inherited:
+        return request
+    return replace(request, **dict.fromkeys(inherited, ()))  # type: ignore[arg-type]
+
+
+def _answered_by_lookup(request: Request) -> bool:
+    """A lookup was made because the question names a time, a channel, an entity or a concept."""
+    return not ({"why", "how_bad", "explain"} & set(request.intents) and request.references)
+
+
+def _touched(material: Material) -> list[str]:
+    """The findings that a lookup touches, described once."""
+    ids = {i for e in material.lookups for i in list(e.facts.get("findings") or [])}  # type: ignore[arg-type]
+    lines = []
+    for inv in material.investigations:
+        for finding in inv.findings:
+            if finding.evidence.id in ids:
+                lines.append(f"- {VOICES[inv.kind].describe(finding)}")
+                material.shown.append(finding.evidence.id)
+    return lines
+
+
+def _addressed(material: Material) -> list[Investigation]:
+    """The investigations a question is about: of the sources it names, or all."""
+    named = (
+        set(material.request.sources) | {s.source for s in material.request.samples} | {t.source for t in material.request.times}
+    )
+    chosen = [inv for inv in material.investigations if inv.source in named]
+    return chosen or list(material.investigations)
+
+
+def _worst(inv: Investigation) -> float:
+    """Sorts investigations by their worst finding."""
+    return -max((finding.severity_score for finding in inv.findings), default=0.0)
+
+
+def numbered_findings(investigations: Sequence[Investigation]) -> list[Finding]:
+    """The abnormal findings in the order they are told, as `Reference.findings` counts them."""
+    return [finding for inv in investigations for finding in inv.findings if finding.abnormal]
+
+
+def select(inv: Investigation, material: Material) -> tuple[list[Finding], bool]:
+    """The findings a question is about, and whether it named them."""
+    request = material.request
+    everything = numbered_findings(material.investigations)
+    if request.references and request.findings:
+        wanted = {everything[i].evidence.id for i in request.findings if i < len(everything)}
+        return [f for f in inv.findings if f.evidence.id in wanted], True
+    evidence_ids = {r.evidence for r in request.references if r.evidence}
+    if evidence_ids:
+        return [f for f in inv.findings if f.evidence.id in evidence_ids], True
+    samples = {s.sample for s in request.samples if s.source == inv.source}
+    if samples:
+        return [f for f in inv.findings if f.evidence.locus.sample in samples], True
+    found = [f for f in inv.findings if f.abnormal and f.severity >= request.min_severity]
+    if request.channels and inv.kind == "series":
+        found = [
+            f for f in found if isinstance(f.evidence.locus, Interval) and set(request.channels) & set(f.evidence.locus.channels)
+        ]
+        return found, True
+    if request.entities and inv.kind == "events":
+        wanted_names = [entity.casefold() for entity in request.entities]
+        found = [f for f in found if any(w in str(f.evidence.to_json()).casefold() for w in wanted_names)]
+        return found, True
+    if request.negation and inv.kind == "image":
+        return [f for f in inv.findings if not f.abnormal], True
+    return found, False
+
+
+def _about(inv: Investigation, asked: Sequence[Intent], material: Material) -> list[str]:
+    """All that is said about one source."""
+    voice = VOICES[inv.kind]
+    findings, named = select(inv, material)
+    abnormal = [f for f in inv.findings if f.abnormal]
+    if named and not findings and material.request.references:
+        return []  # the reference points at another source
+    lines: list[str] = []
+    broad = bool({"overview", "what", "list", "which", "who", "is_normal", "exists", "how_many"} & set(asked))
+    if (not named and broad) or not abnormal:
+        lines.append(voice.headline(inv) if abnormal else voice.nothing(inv))
+        lines += series.throughout(inv) if inv.kind == "series" else []
+    if not abnormal and inv.kind != "image" and not findings:
+        findings = list(inv.findings[:1])
+        asked = ["what", *asked]
+    if not lines and findings and len(material.investigations) > 1 and inv.kind != "events":
+        lines.append(f"{name(inv.source)}: {cite(inv.survey)}")
+    most = material.request.limit or (len(findings) if "list" in asked else MOST_TOLD[inv.kind])
+    told = sorted(findings, key=lambda f: -f.severity_score)[:most] if "how_bad" in asked and len(asked) == 1 else findings[:most]
+    material.shown += [f.evidence.id for f in told]
+    kinds = [i for i in asked if i in _TELL] or ["overview"]
+    if {"overview", "what", "list"} & set(kinds):  # a description already says when, where in short, and how bad
+        kinds = [
+            i for i in kinds if i not in ("when", "how_bad", "which", "who", "list", "is_normal", "exists", "how_many", "show")
+        ]
+    if inv.kind == "image" and "where" in kinds:  # a place is told with everything a description says
+        kinds = [i for i in kinds if i not in ("overview", "what", "which", "list")]
+    for kind in dict.fromkeys(kinds):
+        lines += [f"- {sentence}" for f in told for sentence in _TELL[kind](voice, inv, f)]  # type: ignore[index]
+    if len(findings) > len(told) and not named:
+        lines.append(f"There are {count(int(_total(inv)), 'finding')} in all; ask for the list to see more {cite(inv.survey)}.")
+    if "explain" in asked or inv.source in material.fresh:
+        lines.append(method(inv))
+    if "explain" in asked:
+        lines.append(_threshold(inv))
+    return lines
+
+
+def _total(inv: Investigation) -> float:
+    facts = inv.survey.facts
+    return (
+        fact_number(facts, "flagged" if inv.kind == "image" else "events")
+        if inv.kind != "events"
+        else fact_number(facts, "findings")
+    )
+
+
+def method(inv: Investigation) -> str:
+    """Which detector was used and why: part of every first answer."""
+    said = f"I used {name(inv.tool)} because {inv.reason} {cite(inv.survey)}."
+    if not inv.survey.calibrated:
+        said += " The threshold comes from the input itself, so give normal examples to be surer."
+    roles = inv.survey.facts.get("roles")
+    if isinstance(roles, dict) and roles:
+        said += f" Columns read: {listed([f'{role} from {name(column)}' for role, column in list(roles.items())[:6]])} {cite(inv.survey)}."
+    return f"_{said}_"
+
+
+def _threshold(inv: Investigation) -> str:
+    return f"The threshold is {number(inv.survey.threshold or 0.0)}: {inv.survey.threshold_origin} {cite(inv.survey)}."
+
+
+def _severity(voice: ModuleType, inv: Investigation, finding: Finding) -> list[str]:
+    """How bad, and from what that was computed."""
+    if not finding.abnormal:
+        return [voice.describe(finding)]
+    facts = finding.evidence.facts
+    return [
+        f"{_subject(inv, finding)}: {how_bad(finding)}, from {facts['severity_why']}; "
+        f"confidence {number(fact_number(facts, 'confidence_percent'))} % {cite(finding.evidence)}. It measures deviation, not cost."
+    ]
+
+
+def _subject(inv: Investigation, finding: Finding) -> str:
+    if inv.kind == "image":
+        return name(finding.evidence.locus.sample)
+    if inv.kind == "events":
+        return events.subject_of(finding)
+    start = getattr(finding.evidence.locus, "start_s", 0.0)
+    return series.time_said(finding.evidence.facts, start) if inv.kind == "series" else moment(start)
+
+
+def _normality(voice: ModuleType, inv: Investigation, finding: Finding) -> list[str]:
+    """Yes or no for one thing."""
+    if finding.abnormal:
+        return [f"No. {voice.describe(finding)}"]
+    return [f"Yes. {voice.describe(finding)}"]
+
+
+def _why(voice: ModuleType, inv: Investigation, finding: Finding) -> list[str]:
+    return [voice.why(finding)] if finding.abnormal else [voice.describe(finding)]
+
+
+_Teller = Callable[[ModuleType, Investigation, Finding], list[str]]
+_TELL: dict[str, _Teller] = {
+    "overview": lambda voice, inv, f: [voice.describe(f)],
+    "what": lambda voice, inv, f: [voice.describe(f)],
+    "list": lambda voice, inv, f: [voice.describe(f)],
+    "when": lambda voice, inv, f: [voice.when(f)],
+    "where": lambda voice, inv, f: [voice.where(f)] if f.abnormal else [voice.describe(f)],
+    "which": lambda voice, inv, f: [voice.describe(f)] if inv.kind in ("image", "events") else [voice.where(f)],
+    "who": lambda voice, inv, f: [voice.describe(f)],
+    "why": _why,
+    "how_bad": _severity,
+    "is_normal": _normality,
+    "exists": lambda voice, inv, f: [voice.describe(f)],
+    "show": lambda voice, inv, f: [voice.describe(f)],
+    "compare": lambda voice, inv, f: [voice.describe(f)],
+    "how_many": lambda voice, inv, f: [],
+    "explain": _why,
+}
+
+
+def _help(_: Material) -> list[str]:
+    return [render("help", detectors=list(catalogue().values()))]
+
+
+def _unsupported(material: Material) -> list[str]:
+    reason = material.request.reason or "I cannot do that."
+    return [
+        f"{reason} I can find what is abnormal in the files of this chat, say when, where, why it stands out and how bad it is."
+    ]
+
+
+def _rule(material: Material) -> list[str]:
+    subject = material.request.rule.subject if material.request.rule else "that"
+    return [
+        f"I cannot apply definitions in words yet, so {name(subject)} is not in force. What works today: give examples of what is normal "
+        "as the normal reference, and what they contain stops being reported."
+    ]
+
+
+_TALK: dict[Intent, Callable[[Material], list[str]]] = {
+    "help": _help,
+    "greeting": lambda m: ["Hello. Drop in files and ask what is wrong with them."] if not m.request.targeted else [],
+    "unsupported": _unsupported,
+    "define_rule": _rule,
+    "undo": lambda m: ["There is nothing to undo: I keep evidence and never change files. Start a new chat to begin again."],
+    "reset": lambda m: ["Start a new chat to begin again; this one keeps its evidence."],
+    "export": lambda m: [
+        "Download the report of this chat with the report button, or run `telltale report` with this chat's name."
+    ],
+}
+
+
+def suggestions(investigations: Sequence[Investigation]) -> tuple[str, ...]:
+    """Good next questions."""
+    if not investigations:
+        return ("What can you do?",)
+    inv = investigations[0]
+    if not any(f.abnormal for f in inv.findings):
+        return ("How do you know?", "What is the strangest part?")
+    last = {"image": "Where exactly?", "video": "Show me the strongest one", "series": "Which sensor is to blame?",
+            "events": "What else did it do?"}[inv.kind]  # fmt: skip
+    return ("Why?", "How bad is it?", last, "How do you know?")

@@ -1,0 +1,195 @@
+"""Event logs: which chains of processes and which actors are rare, what they did, and which rows show it.
+
+A chain is reported when its score (standard deviations above normal events) passes a family-wise bound over all actors of the log.
+Logs without chains are judged by actor, plain tables by row, each against the threshold for single events.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from agent.evidence_store import EvidenceStore
+from agent.examine.rows import harm_of, say_row
+from agent.examine.setting import Run
+from agent.investigation import Finding, Investigation
+from agent.reply import Panel
+from agent.severity import confidence, grade
+from core.calibrate import Calibration, from_reference, from_self
+from core.evidence import EventRows, Path, Whole
+from core.samples import EventLog
+from core.scores import EntityScore, EventScores, PathScore
+
+FALSE_POSITIVE_RATE = 0.05
+"""Single events are only counted with it; the decision is about chains."""
+SELF_DEVIATIONS = 4.0
+FAMILY_RATE = 0.05
+"""Chance of any chain passing in a log whose chains are all normal."""
+MOST_PATHS, MOST_ENTITIES, MOST_ROWS = 5, 5, 10
+ROWS_KEPT = 40
+DEEDS_KEPT = 8
+TABLE_ROWS = 25
+
+
+def examine(run: Run, store: EvidenceStore) -> Investigation:
+    """Score the events; report the strangest chains, actors or rows."""
+    log = run.source.samples[0]
+    assert isinstance(log, EventLog)
+    scores = run.detector.score([log])[0]
+    assert isinstance(scores, EventScores)
+    calibration = _calibration(run, scores)
+    flagged = scores.scores > calibration.threshold
+    findings = _Teller(run, log, scores, calibration).findings()
+    actors = log.table["subject_id" if "subject_id" in log.table.columns else "subject"].n_unique()
+    survey = run.evidence(
+        Whole(sample=log.name), threshold=calibration, score=float(scores.scores.max()),
+        facts={
+            "events": len(scores.scores), "flagged": int(flagged.sum()), "flagged_percent": round(100 * float(flagged.mean()), 3),
+            "actors": actors, "findings": sum(f.abnormal for f in findings), "subjects": log.table["subject"].n_unique(),
+            "operations": log.table["operation"].n_unique(), "roles": dict(log.roles), "epoch_s": log.epoch_s,
+            "normal_logs": run.n_normal, "end_s": _last(log), "calibrated": calibration.calibrated,
+        },
+    )  # fmt: skip
+    return Investigation(
+        tool=run.name, source=run.source.name, kind="events", reason=run.reason,
+        status="abnormal" if any(f.abnormal for f in findings) else "normal", survey=survey, findings=tuple(findings),
+        panels=(_table(run, log, scores),), arrays=_keep(store, log, scores),
+    )  # fmt: skip
+
+
+def _calibration(run: Run, scores: EventScores) -> Calibration:
+    reference = run.detector.reference_scores() if run.n_normal else np.empty(0, np.float32)
+    if len(reference):
+        return from_reference(reference, false_positive_rate=FALSE_POSITIVE_RATE)
+    return from_self(scores.scores, deviations=SELF_DEVIATIONS)
+
+
+def chain_bound(run: Run, log: EventLog) -> Calibration:
+    """The score a chain must pass: the family-wise bound over all actors of the log, in standard deviations of normal events."""
+    from scipy.stats import norm
+
+    actors = log.table["subject_id" if "subject_id" in log.table.columns else "subject"].n_unique()
+    against = "held-out normal events" if run.n_normal else "this log's own events"
+    return Calibration(
+        threshold=round(float(norm.isf(FAMILY_RATE / actors)), 2), calibrated=bool(run.n_normal), centre=0.0, spread=1.0,
+        origin=f"standard deviations above {against}; {100 * FAMILY_RATE:g} % chance over all {actors} actors",
+        reference=np.empty(0),
+    )  # fmt: skip
+
+
+class _Teller:
+    """Findings of one scored log."""
+
+    def __init__(self, run: Run, log: EventLog, scores: EventScores, calibration: Calibration) -> None:
+        self.run, self.log, self.scores, self.calibration = run, log, scores, calibration
+        self.bound = chain_bound(run, log)
+        self.index = {int(row): i for i, row in enumerate(scores.rows)}
+
+    def findings(self) -> list[Finding]:
+        """Chains first, then the actors they do not mention; rows when the log has neither. Abnormal ones come first."""
+        chains = _distinct(self.scores.paths)[:MOST_PATHS]
+        found = [self.chain(path, rank) for rank, path in enumerate(chains, start=1)]
+        told = {entity for path in chains for entity in path.entities}
+        others = [entity for entity in self.scores.entities if entity.entity not in told][:MOST_ENTITIES]
+        found += [self.actor(entity, rank, decides=not chains) for rank, entity in enumerate(others, start=1)]
+        if not found:
+            top = np.argsort(-self.scores.scores, kind="stable")[:MOST_ROWS]
+            found = [self.row(int(i), rank) for rank, i in enumerate(top, start=1)]
+        return sorted(found, key=lambda finding: not finding.abnormal)
+
+    def chain(self, path: PathScore, rank: int) -> Finding:
+        """A chain of actors with its steps in order."""
+        steps = [[row, _seconds(self.log, self.index[row]), said] for row, said in zip(path.rows, path.steps, strict=False)]
+        facts = {"what": "chain", "rank": rank, "entities": list(path.entities), **self._times(path.rows), "did": steps}
+        locus = Path(sample=self.log.name, entities=path.entities, rows=tuple(path.rows[:ROWS_KEPT]))
+        label = f"suspicious chain ending in {path.entities[-1]}"
+        return self._finding(locus, facts, path.rows, path.score, self.bound, label)
+
+    def actor(self, entity: EntityScore, rank: int, *, decides: bool) -> Finding:
+        """An actor with its most telling deeds; it decides only in logs that have no chains."""
+        facts = {"what": "entity", "rank": rank, "entity": entity.entity, "entity_events": entity.n_events,
+                 "entity_score": round(entity.score, 3), **self._times(entity.rows), "did": self._deeds(entity.rows)}  # fmt: skip
+        locus = EventRows(sample=self.log.name, rows=tuple(entity.rows[:ROWS_KEPT]))
+        worst = max((float(self.scores.scores[self.index[r]]) for r in entity.rows if r in self.index), default=0.0)
+        finding = self._finding(locus, facts, entity.rows, worst, self.calibration, f"suspicious activity of {entity.entity}")
+        return finding if decides else Finding(evidence=finding.evidence)
+
+    def row(self, i: int, rank: int) -> Finding:
+        """A single rare row of a plain table."""
+        row = int(self.scores.rows[i])
+        facts = {"what": "row", "rank": rank, "row": row, **self._times((row,)), "did": self._deeds((row,))}
+        locus = EventRows(sample=self.log.name, rows=(row,))
+        return self._finding(locus, facts, (row,), float(self.scores.scores[i]), self.calibration, f"rare row {row}")
+
+    def _times(self, rows: Sequence[int]) -> dict[str, Any]:
+        where = [self.index[row] for row in rows if row in self.index]
+        times = [t for t in (_seconds(self.log, i) for i in where) if t is not None]
+        odd = {name: float(part[where].max()) for name, part in self.scores.attribution.items()} if where else {}
+        return {
+            "first_s": min(times, default=None), "last_s": max(times, default=None), "epoch_s": self.log.epoch_s,
+            "first_row": min(rows, default=None), "n_rows": len(rows),
+            "odd_attribute": max(odd, key=lambda name: odd[name]) if odd else "",
+        }  # fmt: skip
+
+    def _deeds(self, rows: Sequence[int]) -> list[list[Any]]:
+        known = [row for row in rows if row in self.index][:DEEDS_KEPT]
+        return [[row, _seconds(self.log, self.index[row]), say_row(self.log, self.index[row])] for row in known]
+
+    def _finding(self, locus: Path | EventRows, facts: dict[str, Any], rows: Sequence[int], score: float, against: Calibration,
+                 label: str) -> Finding:  # fmt: skip
+        where = [self.index[row] for row in rows if row in self.index]
+        n_flagged = int((self.scores.scores[where] > self.calibration.threshold).sum())
+        ratio = against.ratio(score)
+        p_value = float(against.p_value(np.array([score], np.float32))[0]) if against is self.calibration else None
+        evidence = self.run.evidence(
+            locus, score=round(score, 4), threshold=against, p_value=p_value,
+            facts={**facts, "flagged": n_flagged, "times_threshold": round(ratio, 3)},
+        )  # fmt: skip
+        if score <= against.threshold:
+            return Finding(evidence=evidence)
+        harm, harm_words = harm_of(self.log, where)
+        severity = grade(ratio=ratio, extent=n_flagged / max(len(where), 1), extent_words=f"{n_flagged} rare events", floor=harm)
+        severity = replace(severity, why=f"{severity.why}{harm_words}")
+        return Finding.stated(evidence, label, severity, confidence(p_value=p_value, ratio=ratio, calibrated=against.calibrated))
+
+
+def _distinct(paths: Sequence[PathScore]) -> list[PathScore]:
+    """Chains that add an actor to those told before them."""
+    told: list[set[str]] = []
+    kept = []
+    for path in paths:
+        actors = set(path.entities)
+        if not any(actors <= other for other in told):
+            kept.append(path)
+            told.append(actors)
+    return kept
+
+
+def _table(run: Run, log: EventLog, scores: EventScores) -> Panel:
+    top = np.argsort(-scores.scores, kind="stable")[:TABLE_ROWS]
+    rows = [[int(scores.rows[i]), _seconds(log, int(i)), say_row(log, int(i)), round(float(scores.scores[i]), 2)] for i in top]
+    columns = ["row", "seconds", "what happened", "score"]
+    return Panel(kind="table", caption=f"The rarest events of {log.name}", source=run.source.name, evidence="survey",
+                 data={"columns": columns, "rows": rows})  # fmt: skip
+
+
+def _keep(store: EvidenceStore, log: EventLog, scores: EventScores) -> str:
+    """Keep time and score of every event, for later questions about a time or a word."""
+    buffer = io.BytesIO()
+    seconds = log.table["time_s"].cast(float).fill_null(float("nan")).to_numpy()
+    np.savez_compressed(buffer, seconds=seconds, scores=scores.scores, rows=scores.rows, allow_pickle=False)
+    return store.put_file(buffer.getvalue(), ".npz")
+
+
+def _seconds(log: EventLog, i: int) -> float | None:
+    value = log.table["time_s"][i]
+    return None if value is None or not np.isfinite(value) else round(float(value), 3)
+
+
+def _last(log: EventLog) -> float | None:
+    value = log.table["time_s"].drop_nans().max()
+    return float(value) if isinstance(value, float) else None

@@ -1,0 +1,179 @@
+"""Photos: which are odd, and where in them. Threshold from normal photos when given, else from the batch or the photo itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.evidence_store import EvidenceStore
+from agent.examine.setting import Run
+from agent.investigation import Finding, Investigation
+from agent.reply import Panel
+from agent.severity import confidence, grade
+from core import draw
+from core.calibrate import Calibration, from_majority, from_reference, from_self
+from core.evidence import Evidence, Region, Whole
+from core.samples import ImageSample
+from core.scores import ImageScore
+
+CHUNK = 16
+"""Photos scored at a time by detectors that judge each photo alone, so that memory does not grow with their number."""
+FALSE_POSITIVE_RATE = 0.01
+PATCH_DEVIATIONS = 8.0
+SHOWN = 24
+"""At most this many photos get a picture and a line of evidence of their own."""
+
+
+def examine(run: Run, store: EvidenceStore) -> Investigation:
+    """Score the photos of `run.source`, decide which are abnormal, and picture the worst."""
+    photos: Sequence[ImageSample] = run.source.samples  # type: ignore[assignment]
+    calibration = _from_normals(run)
+    scored = list(_scores(run, photos))
+    values = np.array([score.score for score, _ in scored], dtype=np.float32)
+    if calibration is None:
+        calibration = _self_calibration(run, values, scored)
+    p_values = calibration.p_value(values)
+    order = np.argsort(-values, kind="stable")
+    flagged = values > calibration.threshold
+    findings: list[Finding] = []
+    panels: list[Panel] = []
+    limit = float(max(values.max(), calibration.threshold))
+    for rank, i in enumerate(order[:SHOWN], start=1):
+        score, regions = scored[i]
+        photo = photos[int(i)]
+        picture = store.put_file(draw.png_bytes(_picture(photo, score, regions, bool(flagged[i]), calibration, limit)), ".png")
+        finding = _finding(run, photo, score, regions, calibration, float(p_values[i]), picture,
+                           rank=rank, number=int(i) + 1, count=len(values), abnormal=bool(flagged[i]))  # fmt: skip
+        if finding.abnormal or len(values) <= SHOWN:
+            caption = f"{photo.name}: {finding.label or 'no region stands out'}"
+            panels.append(
+                Panel(kind="heatmap", caption=caption, source=run.source.name, evidence=f"finding:{len(findings)}", path=picture)
+            )
+        findings.append(finding)
+    n_flagged = int(flagged.sum())
+    survey = run.evidence(
+        Whole(sample=run.source.name),
+        score=float(values.max()), threshold=calibration,
+        facts={
+            "photos": len(values), "flagged": n_flagged, "median_score": float(np.median(values)),
+            "flagged_names": [photos[int(i)].name for i in order[:n_flagged][:SHOWN]],
+            "normal_photos": run.n_normal, "calibrated": calibration.calibrated, "flagged_percent": 100 * n_flagged / len(values),
+        },
+    )  # fmt: skip
+    return Investigation(
+        tool=run.name, source=run.source.name, kind="image", reason=run.reason,
+        status="abnormal" if n_flagged else "normal", survey=survey, findings=tuple(findings), panels=tuple(panels),
+    )  # fmt: skip
+
+
+def _from_normals(run: Run) -> Calibration | None:
+    """Calibration on the held-out scores of the normal photos, when there are any."""
+    if not run.n_normal:
+        return None
+    reference = run.detector.reference_scores()
+    return from_reference(reference, false_positive_rate=FALSE_POSITIVE_RATE) if len(reference) >= 2 else None
+
+
+def _self_calibration(run: Run, values: NDArray[np.float32], scored: Sequence[tuple[ImageScore, Any]]) -> Calibration:
+    """Without normals: the batch's own bulk; for one or two photos the bulk of their own patches."""
+    if len(values) >= 3:
+        return from_majority(values)
+    patches = np.concatenate([score.heatmap[::4, ::4].ravel() for score, _ in scored])
+    return from_self(patches, deviations=PATCH_DEVIATIONS)
+
+
+def _scores(run: Run, photos: Sequence[ImageSample]) -> Iterator[tuple[ImageScore, list[tuple[Region, float]]]]:
+    """Each photo's score and strongest regions; heatmaps of ordinary photos are shrunk at once to keep memory flat."""
+    step = len(photos) if run.spec.transductive else CHUNK
+    for start in range(0, len(photos), step):
+        batch = [photos[i] for i in range(start, min(start + step, len(photos)))]
+        for score in run.detector.score(batch):
+            assert isinstance(score, ImageScore)
+            yield score, regions_of(score)
+
+
+def regions_of(score: ImageScore, *, most: int = 3) -> list[tuple[Region, float]]:
+    """The strongest connected regions of a heatmap, each above half its peak's height over the median, strongest first."""
+    from scipy import ndimage
+
+    heat = score.heatmap
+    base = float(np.median(heat))
+    peak = float(heat.max())
+    if peak <= base:
+        return []
+    labels, _ = ndimage.label(heat >= base + 0.5 * (peak - base))
+    found = []
+    for label, box in enumerate(ndimage.find_objects(labels), start=1):
+        inside = labels[box] == label
+        area = float(inside.sum()) / heat.size
+        rows, columns = box
+        region = Region(
+            sample=score.sample,
+            box=(float(columns.start), float(rows.start), float(columns.stop), float(rows.stop)),
+            area_share=round(area, 5),
+        )
+        found.append((region, float(heat[box][inside].max())))
+    return sorted(found, key=lambda pair: -pair[1])[:most]
+
+
+def _picture(
+    photo: ImageSample,
+    score: ImageScore,
+    regions: list[tuple[Region, float]],
+    flagged: bool,
+    calibration: Calibration,
+    top: float,
+) -> NDArray[np.uint8]:
+    """The photo with its heatmap; boxes only where it was flagged."""
+    low = float(np.median(score.heatmap))
+    return draw.overlay(
+        photo.pixels, score.heatmap, low=low, high=max(top, float(score.heatmap.max()) if flagged else top),
+        boxes=[region.box for region, _ in regions] if flagged else [],
+    )  # fmt: skip
+
+
+def _finding(run: Run, photo: ImageSample, score: ImageScore, regions: list[tuple[Region, float]], calibration: Calibration,
+             p_value: float, picture: str, *, rank: int, number: int, count: int, abnormal: bool) -> Finding:  # fmt: skip
+    height, width = photo.size
+    region = regions[0][0] if regions else Region(sample=photo.name, box=(0.0, 0.0, float(width), float(height)), area_share=1.0)
+    ratio = calibration.ratio(score.score)
+    area = sum(r.area_share for r, _ in regions)
+    place = place_in_words(region, height, width)
+    evidence: Evidence = run.evidence(
+        region, score=score.score, threshold=calibration, p_value=p_value, picture=picture,
+        facts={
+            "photo": number, "photos": count, "rank": rank, "times_threshold": round(ratio, 3), "place": place,
+            "area_percent": round(100 * area, 2), "width": width, "height": height, "flagged": abnormal,
+            "regions": [[*r.box] for r, _ in regions],
+        },
+    )  # fmt: skip
+    if not abnormal:
+        return Finding(evidence=evidence)
+    severity = grade(ratio=ratio, extent=area, extent_words=f"{100 * area:.1f} % of the picture")
+    return Finding.stated(
+        evidence,
+        f"unusual region, {place}",
+        severity,
+        confidence(p_value=p_value, ratio=ratio, calibrated=calibration.calibrated),
+    )
+
+
+def place_in_words(region: Region, height: int, width: int) -> str:
+    """Where a box lies in a picture, as a person would say it.
+
+    >>> place_in_words(Region(sample="a", box=(0, 0, 10, 10), area_share=0.01), 100, 100)
+    'upper left'
+    >>> place_in_words(Region(sample="a", box=(40, 45, 60, 55), area_share=0.02), 100, 100)
+    'centre'
+    """
+    x0, y0, x1, y1 = region.box
+    if (x1 - x0) > 0.75 * width and (y1 - y0) > 0.75 * height:
+        return "across the picture"
+    across = ("left", "", "right")[min(2, int(3 * ((x0 + x1) / 2) / width))]
+    down = ("upper", "", "lower")[min(2, int(3 * ((y0 + y1) / 2) / height))]
+    if across and down:
+        return f"{down} {across}"
+    return {"upper": "top middle", "lower": "bottom middle"}.get(down, "") or (f"middle {across}" if across else "centre")

@@ -1,0 +1,203 @@
+"""Video: when and where something unusual happens, with keyframes before, during and after."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+
+from agent.evidence_store import EvidenceStore
+from agent.examine.curves import curve
+from agent.examine.image import place_in_words
+from agent.examine.setting import Run
+from agent.investigation import Finding, Investigation
+from agent.reply import Panel
+from agent.severity import confidence, grade
+from core import draw
+from core.calibrate import Calibration, from_reference, robust_bulk
+from core.evidence import Box, Interval, Region, Whole
+from core.samples import Frame, VideoClip
+from core.scores import FrameScores
+from core.segments import Segment, extract_events, smooth
+from tools.video.frame_novelty import LOW_SHARE, MERGE_GAP_S, MIN_LENGTH_S, SELF_THRESHOLD, SIGMA_S
+
+FALSE_POSITIVE_RATE = 0.01
+MOST_EVENTS = 8
+KEYFRAME_SIDE = 480
+
+
+def examine(run: Run, store: EvidenceStore) -> Investigation:
+    """Score the clip, extract events, and picture each one's surroundings."""
+    clip = run.source.samples[0]
+    assert isinstance(clip, VideoClip)
+    scores = run.detector.score([clip])[0]
+    assert isinstance(scores, FrameScores)
+    calibration = _calibration(run, scores)
+    scores = replace(scores, scores=smooth(scores.scores, SIGMA_S / scores.unit_s))
+    events = extract_events(
+        scores.seconds, scores.scores, unit_s=scores.unit_s, high=calibration.threshold,
+        low=LOW_SHARE * calibration.threshold,
+        merge_gap_s=MERGE_GAP_S, min_length_s=MIN_LENGTH_S, valid=scores.valid,
+    )  # fmt: skip
+    events.sort(key=lambda event: -event.peak)
+    times = min(clip.duration_s, float(scores.seconds[-1]) + scores.unit_s) if len(scores.seconds) else clip.duration_s
+    findings, panels = [], []
+    for i, event in enumerate(events[:MOST_EVENTS]):
+        finding, strip = _finding(run, clip, scores, event, calibration, store, rank=i + 1, count=len(events))
+        findings.append(finding)
+        panels += [_keyframe(run, path, caption, i) for path, caption in strip]
+    if not events:  # nothing passes: the strangest second is still worth a look
+        findings, strip = _strangest(run, clip, scores, calibration, store)
+        panels += [_keyframe(run, path, caption, 0) for path, caption in strip]
+    abnormal_s = sum(event.end_s - event.start_s for event in events)
+    survey = run.evidence(
+        Whole(sample=clip.name), threshold=calibration, score=float(scores.scores.max()),
+        facts={
+            "duration_s": round(times, 2), "events": len(events), "abnormal_s": round(abnormal_s, 2),
+            "abnormal_percent": round(100 * abnormal_s / max(times, 1e-9), 1), "unit_s": round(scores.unit_s, 3),
+            "units": len(scores.scores), "peak_s": round(float(scores.seconds[int(scores.scores.argmax())]), 2),
+            "fps": round(clip.fps, 2), "width": clip.width, "height": clip.height, "normal_clips": run.n_normal,
+            "calibrated": calibration.calibrated,
+        },
+    )  # fmt: skip
+    panels.insert(0, curve(run.source.name, scores.seconds, scores.scores, calibration.threshold, unit="s", epoch_s=clip.epoch_s,
+                           findings=findings))  # fmt: skip
+    return Investigation(
+        tool=run.name, source=run.source.name, kind="video", reason=run.reason,
+        status="abnormal" if events else "normal", survey=survey, findings=tuple(findings), panels=tuple(panels),
+        arrays=_keep(store, scores),
+    )  # fmt: skip
+
+
+def _calibration(run: Run, scores: FrameScores) -> Calibration:
+    """From held-out normal units when normal clips were given, else from the clip's own bulk."""
+    reference = run.detector.reference_scores() if run.n_normal else np.empty(0, np.float32)
+    if len(reference):
+        return from_reference(reference, false_positive_rate=FALSE_POSITIVE_RATE)
+    centre, _ = robust_bulk(scores.scores[scores.valid])
+    return Calibration(
+        threshold=SELF_THRESHOLD, centre=centre, spread=1.0, calibrated=False, reference=np.empty(0),
+        origin=f"{SELF_THRESHOLD:g} spreads above the usual of the same video (no normal clip given)",
+    )  # fmt: skip
+
+
+def _finding(
+    run: Run, clip: VideoClip, scores: FrameScores, event: Segment, calibration: Calibration, store: EvidenceStore,
+    *, rank: int, count: int,
+) -> tuple[Finding, list[tuple[str, str]]]:  # fmt: skip
+    ratio = calibration.ratio(event.peak)
+    p_value = float(calibration.p_value(np.array([event.peak], np.float32))[0])
+    box = _box(scores, event)
+    shares = _shares(scores, event)
+    what = describe_parts(shares)
+    place = "" if box is None else place_in_words(Region(sample=clip.name, box=box, area_share=0.0), clip.height, clip.width)
+    strip = _keyframes(clip, event, box, store)
+    length = event.end_s - event.start_s
+    evidence = run.evidence(
+        Interval(sample=clip.name, start_s=round(max(event.start_s, 0.0), 3), end_s=round(min(event.end_s, clip.duration_s), 3),
+                 peak_s=round(event.peak_s, 3), box=box),
+        score=event.peak, threshold=calibration, p_value=p_value, picture=strip[len(strip) // 2][0] if strip else None,
+        facts={
+            "rank": rank, "events": count, "length_s": round(length, 3), "times_threshold": round(ratio, 3), "what": what,
+            "place": place, "keyframes_s": [float(caption.split()[-2]) for _, caption in strip],
+            **{f"{name}_percent": round(100 * share) for name, share in shares.items()},
+        },
+    )  # fmt: skip
+    extent = length / max(clip.duration_s, 1e-9)
+    severity = grade(ratio=ratio, extent=extent, extent_words=f"{length:.1f} s long")
+    finding = Finding.stated(
+        evidence,
+        what,
+        severity,
+        confidence(p_value=p_value, ratio=ratio, calibrated=calibration.calibrated),
+    )
+    return finding, strip
+
+
+def _strangest(
+    run: Run, clip: VideoClip, scores: FrameScores, calibration: Calibration, store: EvidenceStore
+) -> tuple[list[Finding], list[tuple[str, str]]]:
+    """The peak of a clip in which nothing is abnormal, as an ordinary finding."""
+    peak = int(scores.scores.argmax())
+    time_s, score = float(scores.seconds[peak]), float(scores.scores[peak])
+    half = max(0.5, scores.unit_s / 2)
+    segment = Segment(
+        start_s=max(0.0, time_s - half), end_s=time_s + half, peak_s=time_s, peak=score, mean=score, first=peak, last=peak
+    )
+    finding, strip = _finding(run, clip, scores, segment, calibration, store, rank=1, count=0)
+    return [Finding(evidence=finding.evidence)], strip[len(strip) // 2 :][:1]
+
+
+def _box(scores: FrameScores, event: Segment) -> Box | None:
+    """The box of the strangest unit of the event that has one."""
+    if scores.boxes is None:
+        return None
+    units = sorted(range(event.first, event.last + 1), key=lambda unit: -float(scores.scores[unit]))
+    for unit in units:
+        found = scores.boxes[unit]
+        if found is not None:
+            return tuple(round(float(v), 1) for v in found)  # type: ignore[return-value]
+    return None
+
+
+def _shares(scores: FrameScores, event: Segment) -> dict[str, float]:
+    """Each component's share (0–1) of the event's score above zero."""
+    inside = slice(event.first, event.last + 1)
+    sums = {name: float(np.clip(part[inside], 0, None).sum()) for name, part in scores.parts.items()}
+    total = sum(sums.values())
+    return {name: value / total for name, value in sums.items()} if total > 0 else {}
+
+
+def describe_parts(shares: dict[str, float]) -> str:
+    """What was unusual, from the components that made the score.
+
+    >>> describe_parts({"appearance": 0.2, "motion": 0.8})
+    'unusual motion'
+    >>> describe_parts({"appearance": 0.5, "motion": 0.5})
+    'unusual motion and appearance'
+    """
+    if not shares:
+        return "unusual scene"
+    strong = [name for name, share in sorted(shares.items(), key=lambda p: (-round(p[1], 2), p[0] != "motion")) if share >= 0.35]
+    return "unusual " + " and ".join(strong or [max(shares, key=lambda name: shares[name])])
+
+
+def _keyframes(clip: VideoClip, event: Segment, box: Box | None, store: EvidenceStore) -> list[tuple[str, str]]:
+    """PNGs of the moments before, at the start, at the peak, at the end and after, each with its caption (`… at 12.3 s`)."""
+    context = min(max(0.5 * (event.end_s - event.start_s), 1.0), 5.0)
+    wanted = [("before", event.start_s - context), ("start", event.start_s), ("peak", event.peak_s), ("end", event.end_s)]
+    wanted.append(("after", event.end_s + context))
+    strip = []
+    for role, time_s in wanted:
+        if not 0 <= time_s < clip.duration_s and role in ("before", "after"):
+            continue
+        frame = frame_at(clip, min(max(time_s, 0.0), clip.duration_s))
+        if frame is None:
+            continue
+        scale = frame.rgb.shape[1] / clip.width
+        boxes = [] if box is None or role != "peak" else [(box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale)]
+        picture = draw.boxes(frame.rgb, boxes)
+        strip.append((store.put_file(draw.png_bytes(picture), ".png"), f"{role} at {frame.time_s:.2f} s"))
+    return strip
+
+
+def frame_at(clip: VideoClip, time_s: float, max_side: int = KEYFRAME_SIDE) -> Frame | None:
+    """The frame shown at `time_s`, or the last one before the end of the clip."""
+    found = None
+    for frame in clip.frames(start_s=max(0.0, time_s - 2.0 / clip.fps), end_s=time_s + 1.0, max_side=max_side):
+        found = frame
+        if frame.time_s >= time_s - 0.5 / clip.fps:
+            break
+    return found
+
+
+def _keyframe(run: Run, path: str, caption: str, i: int) -> Panel:
+    return Panel(kind="keyframe", caption=caption, source=run.source.name, evidence=f"finding:{i}", path=path)
+
+
+def _keep(store: EvidenceStore, scores: FrameScores) -> str:
+    """Keep the raw scores, for later questions about a time."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, seconds=scores.seconds, scores=scores.scores, allow_pickle=False)
+    return store.put_file(buffer.getvalue(), ".npz")

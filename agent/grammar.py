@@ -1,0 +1,260 @@
+"""From a message to a `Request`: the embedded tier's understanding of a question, by rules.
+
+`understand` tidies the text, reads targets, times and intents (`agent.reading`, `agent.times`, `agent.intents`), and fills what a
+follow-up leaves out from the question before it. Sentence embeddings are asked only when no rule fires. It never raises on any
+text, and what it guessed or did not understand is said in `Request.notes`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agent.intents import Embed, nearest_intent, read_intents
+from agent.question import Context, Intent, Request, SourceInfo, TimeRange
+from agent.reading.channels import find_channels
+from agent.reading.concepts import (
+    read_concept,
+    read_format,
+    read_limit,
+    read_min_severity,
+    read_negation,
+    read_sensitivity,
+    read_view,
+)
+from agent.reading.entities import find_entities
+from agent.reading.findings import find_references, relative_times
+from agent.reading.names import Named, blank
+from agent.reading.photos import find_samples, find_sources
+from agent.reading.phrases import either, word
+from agent.reading.tidy import MAX_CHARS, Tidy, tidy
+from agent.times import find_times
+
+NO_FILES = "There are no files in this chat yet. Drop in photos, a video, sensor data or an event log, and ask again."
+NOT_UNDERSTOOD = (
+    "I did not understand the question, so I tell what stands out. You can ask what, when, where, which, why or how bad, or name an "
+    "image, a channel or a time."
+)
+OUTSIDE = "that is outside what I do: I look for anomalies in the files of this chat"
+ELLIPSIS_WORDS = 4
+"""A question of at most this many words that names nothing continues the question before it."""
+_REFERRING: frozenset[Intent] = frozenset(
+    (
+        "why",
+        "when",
+        "where",
+        "how_bad",
+        "show",
+        "explain",
+        "who",
+        "which",
+        "what",
+        "is_normal",
+        "how_many",
+        "compare",
+        "exists",
+        "list",
+    )
+)
+_NEEDS_NO_FILES: frozenset[Intent] = frozenset(("help", "greeting", "unsupported", "define_rule", "undo", "reset"))
+_VAGUE: frozenset[Intent] = frozenset(("exists", "what", "list", "explain"))
+_KEEPS_NAMES = 500
+"""Names per source whose words are protected from mending."""
+
+
+def understand(question: str, context: Context, *, embed: Embed | None = None) -> Request:
+    """Read what `question` asks for, given what the chat knows; never raises on any text.
+
+    `embed` (texts -> (N, 384) unit vectors) is asked only when no rule fires; without it `models.text.embed` is imported then.
+
+    >>> pump = SourceInfo(name="pump.csv", kind="series", channels=("temp", "flow"), duration_s=600.0)
+    >>> request = understand("when did the temp go wrong after 2:00?", Context(sources=(pump,)))
+    >>> request.intents, request.channels, [(t.start_s, t.end_s) for t in request.times]
+    (('when',), ('temp',), [(120.0, 600.0)])
+    """
+    text = tidy(question, keep=_known_words(question, context))
+    named = _targets(text, question, context)
+    found = read_intents(text.plain)
+    request = Request(
+        question=question, intents=found.intents, sources=named.sources, samples=named.samples, channels=named.channels,
+        entities=named.entities, times=named.times, references=named.references, rule=found.rule, reason=found.reason,
+        limit=read_limit(text.plain), sensitivity=read_sensitivity(text.plain), min_severity=read_min_severity(text.plain),
+        view=read_view(text.plain), export_format=read_format(text.plain), unknown=named.unknown, language=text.language,
+        concept=None if found.rule else read_concept(text.open, named.spans, found.intents),
+        negation=read_negation(text.plain, found.intents), notes=named.notes,
+    )  # fmt: skip
+    request = _decide(request, text, bool(named.spans or named.unknown), context, embed)
+    return _with_notes(_inherit(request, text, context), context)
+
+
+def _known_words(question: str, context: Context) -> frozenset[str]:
+    """Words of the question that are names in the chat and must not be mended."""
+    words = set(re.findall(r"[^\W\d_]+", question.lower()[:4000]))
+    called = [n for s in context.sources for n in (s.name, *s.channels[:_KEEPS_NAMES], *s.samples[:_KEEPS_NAMES])]
+    names = {w for name in called for w in re.findall(r"[^\W\d_]+", name.lower())}
+    logs = [s.entities for s in context.sources if len(s.entities)]
+    return frozenset(w for w in words if w in names or any(index.find(w) for index in logs))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Targets(Named):
+    """Everything named, with the times."""
+
+    times: tuple[TimeRange, ...] = ()
+
+
+def _targets(text: Tidy, question: str, context: Context) -> _Targets:
+    """Names first, then times of the sources they leave, then earlier findings."""
+    words = text.open
+    parts: list[Named] = [find_sources(words, context)]
+    timed = _timed_sources(parts[0].sources, context)
+    read = find_times(words, timed, now=context.now)
+    parts.append(find_samples(words, context, blocked=read.spans))
+    rest = blank(words, [*read.spans, *parts[-1].spans])
+    for source in context.sources:
+        if parts[0].sources and source.name not in parts[0].sources:
+            continue
+        if source.kind == "series":
+            parts.append(find_channels(rest, source))
+        elif source.kind == "events":
+            parts.append(find_entities(words, source, original=question))
+    parts.append(find_references(blank(words, [*read.spans, *parts[1].spans]), context))
+    relative = list(relative_times(words, parts[-1].references, context))
+    owners = [s.name for s in context.sources if s.kind == "series" and set(s.channels) & {c for p in parts for c in p.channels}]
+    times = tuple(t for t in read.times if not owners or parts[0].sources or t.source in owners or not _series(t.source, context))
+    return _Targets(
+        samples=_joined(parts, "samples"), sources=_joined(parts, "sources"), channels=_joined(parts, "channels"),
+        entities=_joined(parts, "entities"), references=_joined(parts, "references"), unknown=_joined(parts, "unknown"),
+        spans=(*_joined(parts, "spans"), *read.spans), notes=(*read.notes, *_joined(parts, "notes")), times=(*times, *relative),
+    )  # fmt: skip
+
+
+def _series(name: str, context: Context) -> bool:
+    source = context.source(name)
+    return source is not None and source.kind == "series"
+
+
+def _joined(parts: Sequence[Named], name: str) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(item for part in parts for item in getattr(part, name)))
+
+
+def _timed_sources(named: Sequence[str], context: Context) -> list[SourceInfo]:
+    """Sources in which a time may lie: the named ones, else those of the question before, else all."""
+    timed = [s for s in context.sources if s.timed]
+    for names in (named, context.previous[-1].sources if context.previous else ()):
+        chosen = [s for s in timed if s.name in names]
+        if chosen:
+            return chosen
+    return timed
+
+
+def _decide(request: Request, text: Tidy, names: bool, context: Context, embed: Embed | None) -> Request:
+    """Give a message without a clear intent one: from the question before, from what it names, or by similarity."""
+    previous = next((r for r in reversed(context.previous) if not set(r.intents) <= _NEEDS_NO_FILES), None)
+    asked = tuple(intent for intent in request.intents if intent != "greeting")
+    adjusting = bool(request.sensitivity or request.min_severity)
+    names = names or request.targeted
+    if asked and not (adjusting and set(asked) <= _VAGUE):
+        return request
+    if request.intents == ("greeting",) and not names and not adjusting:
+        return request
+    if previous is not None and (adjusting or names or either("follow").search(text.plain)):
+        kept = tuple(intent for intent in previous.intents if intent not in _NEEDS_NO_FILES)
+        if kept == ("overview",) and names and not adjusting:
+            kept = ("what",)
+        return replace(request, intents=kept, decided_by="follow-up", inherited=("intents",))
+    if adjusting:
+        return replace(request, intents=("overview",))
+    if re.search(rf"\b{word('finding')}\b", text.plain):
+        return replace(request, intents=("exists",))
+    if names:
+        return replace(request, intents=("what",), decided_by="default")
+    if not re.search(r"\w", text.plain):
+        return replace(request, intents=("overview",) if context.sources else ("help",), decided_by="default")
+    return _by_similarity(request, text, context, embed)
+
+
+def _by_similarity(request: Request, text: Tidy, context: Context, embed: Embed | None) -> Request:
+    """The intent whose examples lie nearest; without any near one, an overview and the honest note."""
+    near: tuple[Intent, float] | None = None
+    if text.language != "other":
+        if embed is None:
+            from models.text import embed as encode
+
+            embed = encode
+        near = nearest_intent(text.plain[:400], embed)
+    if near is not None:
+        reason = OUTSIDE if near[0] == "unsupported" else request.reason
+        return replace(request, intents=(near[0],), decided_by="similarity", reason=reason)
+    intents: tuple[Intent, ...] = ("overview",) if context.sources else ("help",)
+    return replace(request, intents=intents, decided_by="default", notes=(*request.notes, NOT_UNDERSTOOD))
+
+
+def _inherit(request: Request, text: Tidy, context: Context) -> Request:
+    """Fill what a follow-up leaves out (photo, channel, time, concept …) from the question before."""
+    previous = context.previous[-1] if context.previous else None
+    if previous is None or not (set(request.intents) & _REFERRING or request.decided_by == "follow-up"):
+        return request
+    elliptic = not request.targeted and request.concept is None and len(re.findall(r"\w+", text.plain)) <= ELLIPSIS_WORDS
+    if not (
+        request.decided_by == "follow-up"
+        or elliptic
+        or either("follow").search(text.plain)
+        or either("anaphor").search(text.plain)
+    ):
+        return request
+    taken = _targets_before(request, previous)
+    named = request.samples or request.channels or request.times or request.entities or request.sources
+    if previous.references and not request.references and not named:
+        taken["references"] = previous.references
+    if request.decided_by == "follow-up":
+        taken |= {
+            name: getattr(previous, name)
+            for name in ("concept", "limit", "view", "negation")
+            if not getattr(request, name) and getattr(previous, name)
+        }
+    changed: Request = replace(request, **taken, inherited=(*request.inherited, *taken))
+    return changed
+
+
+def _targets_before(request: Request, previous: Request) -> dict[str, Any]:
+    """Targets of the question before that this one leaves open and that still fit what it does name."""
+    points_elsewhere = any(reference.kind not in ("it", "all") for reference in request.references)
+    same_source = not request.sources or bool(set(request.sources) & set(previous.sources))
+    fits = {
+        "sources": True,
+        "samples": same_source and not points_elsewhere and not request.entities and not request.channels,
+        "channels": same_source and not points_elsewhere,
+        "entities": same_source and not points_elsewhere,
+        "times": not points_elsewhere and not request.samples and same_source,
+    }
+    return {
+        name: getattr(previous, name)
+        for name, fit in fits.items()
+        if fit and getattr(previous, name) and not getattr(request, name)
+    }
+
+
+_LANGUAGE_NAMES = {"de": "German", "fr": "French", "es": "Spanish"}
+
+
+def _with_notes(request: Request, context: Context) -> Request:
+    """Add what the person should be told about how the question was read."""
+    notes = list(request.notes)
+    if len(request.question) > MAX_CHARS:
+        notes.append(f"Your message is long; I read its first and last {MAX_CHARS // 2} characters.")
+    if request.language == "other":
+        notes.append("Without a language model I do not understand this language; please ask in English.")
+    elif request.language != "en":
+        name = _LANGUAGE_NAMES[request.language]
+        notes.append(
+            f"I read simple questions in {name}, but without a language model English works best, and I answer in English."
+        )
+    if not context.sources and not set(request.intents) <= _NEEDS_NO_FILES:
+        notes.append(NO_FILES)
+    photos_only = bool(context.sources) and all(source.kind in ("image", "points") for source in context.sources)
+    if photos_only and "when" in request.intents:
+        notes.append("Photos carry no time here, so I can say which and where but not when.")
+    return replace(request, notes=tuple(dict.fromkeys(notes)))

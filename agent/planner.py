@@ -1,0 +1,58 @@
+"""Which detector for which source, and why: the choice is part of the answer.
+
+One photo alone → the photo's own recurring patches; several unlabelled photos → each against the others; normal photos given →
+search in their patches; video, series and event logs → their detector, against normal data when given, else against themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.samples import Kind
+from readers.open import Source
+
+MUTUAL_FROM = 3
+"""Fewer photos than this cannot vote on what is normal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolCall:
+    """Run `detector` on source number `source` (index into the chat's sources), with the normals of the same kind."""
+
+    detector: str
+    source: int
+    reason: str
+
+
+def choose(source: Source, index: int, normals: Sequence[Source]) -> ToolCall | None:
+    """The detector for one source, or None when no detector in the catalogue can judge its kind."""
+    n_normal = sum(len(normal.samples) for normal in normals if normal.kind == source.kind)
+    chosen = _detector(source.kind, len(source.samples), n_normal)
+    if chosen is None:
+        return None
+    detector, reason = chosen
+    return ToolCall(detector=detector, source=index, reason=reason)
+
+
+def _detector(kind: Kind, count: int, n_normal: int) -> tuple[str, str] | None:
+    against = f"{n_normal} normal reference{'s' if n_normal != 1 else ''} of this kind"
+    if kind == "image":
+        if n_normal:
+            return "patch_search", f"you gave {against}, so every patch can be looked up among normal ones"
+        if count >= MUTUAL_FROM:
+            return "mutual_search", "no normal photo was given, but there are several photos to compare with each other"
+        return "intrinsic", "there is no normal photo and too few photos to compare, so the picture is judged by its own pattern"
+    if kind == "video":
+        return (
+            "frame_novelty",
+            f"it can use {against}" if n_normal else "no normal clip was given, so the video is its own reference",
+        )
+    if kind == "series":
+        return (
+            "window_pca",
+            f"it can use {against}" if n_normal else "no history was given, so the bulk of the series is the reference",
+        )
+    if kind == "events":
+        return "rarity", f"it can use {against}" if n_normal else "no history was given, so the log itself says what is common"
+    return None

@@ -1,0 +1,77 @@
+"""Names of an event log that stand literally in a question: processes, users, addresses, paths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from agent.question import SourceInfo
+from agent.reading.names import Named, Span, blank
+from agent.reading.phrases import wordlist
+from agent.reading.tidy import one_edit
+
+MOST_FOR_TYPOS = 5000
+"""Larger logs are only searched for exact names."""
+_MOST_PER_WORD = 20
+_LITERAL = re.compile(
+    r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|[a-z]:\\[^\s\"']+|(?<!\w)/(?:[\w.-]+/)+[\w.-]*"
+    r"|\b[\w-]+\.(?:exe|dll|sys|ps1|bat|cmd|vbs|sh|py|service|scr)\b|\b[\w-]+\\[\w.-]+\b"
+)
+_NUMBERED = re.compile(r"\b(?:pid|process|port|id|user|uid) $")
+
+
+def find_entities(text: str, source: SourceInfo, *, original: str = "") -> Named:
+    """Names of a log in `text`, longest first; `original` keeps the capitals ("SYSTEM" is a user, "system" a word).
+
+    >>> from agent.question import EntityIndex
+    >>> log = SourceInfo(name="l", kind="events", entities=EntityIndex.of(["powershell.exe", "bob smith", "10.0.0.5"]))
+    >>> find_entities("what did powershell and bob smith do with 10.0.0.5?", log).entities
+    ('powershell.exe', 'bob smith', '10.0.0.5')
+    """
+    index = source.entities
+    if not len(index):
+        return Named()
+    tokens = [m.span() for m in re.finditer(r"[^\s,;?!\"'()]+", text)]
+    found: list[str] = []
+    spans: list[Span] = []
+    unknown: list[str] = []
+    notes: list[str] = []
+    at = 0
+    while at < len(tokens):
+        for length in (3, 2, 1):
+            window = tokens[at : at + length]
+            names = _names(text, window[0][0], window[-1][1], source, original) if len(window) == length else ()
+            if names:
+                found += names[:_MOST_PER_WORD]
+                spans.append((window[0][0], window[-1][1]))
+                break
+        at += length if names else 1
+    for m in _LITERAL.finditer(blank(text, spans)):
+        near = _near(m[0], index.keys()) if len(index) <= MOST_FOR_TYPOS else None
+        if near is None:
+            unknown.append(m[0])
+            notes.append(f"{m[0]!r} does not occur in {source.name}.")
+        else:
+            found += index.find(near)
+            spans.append(m.span())
+            notes.append(f"I read {m[0]!r} as {index.find(near)[0]}.")
+    return Named(entities=tuple(dict.fromkeys(found)), spans=tuple(spans), unknown=tuple(unknown), notes=tuple(notes))
+
+
+def _names(text: str, a: int, b: int, source: SourceInfo, original: str) -> tuple[str, ...]:
+    """Names behind text[a:b], none for common words and bare numbers."""
+    typed = re.sub(r"'s$", "", text[a:b].strip(".:'"))
+    if typed in wordlist("no name in a log") and not (
+        typed == "system" and ("SYSTEM" in original or re.search(r"\b(?:user|account|as) $", text[max(0, a - 12) : a]))
+    ):
+        return ()
+    if typed.isdigit() and not _NUMBERED.search(text[max(0, a - 12) : a]):
+        return ()
+    found = source.entities.find(typed)
+    return found or (source.entities.find(typed[:-1]) if len(typed) > 4 and typed.endswith("s") else ())
+
+
+def _near(typed: str, keys: Iterable[str]) -> str | None:
+    if re.fullmatch(r"[\d.:]+", typed):
+        return None  # another address is another machine, never a typo
+    return next((key for key in sorted(keys) if len(key) >= 6 and key[0] == typed[0] and one_edit(typed, key)), None)

@@ -1,0 +1,270 @@
+"""A chat: give it files and questions, get a stream of steps and one checked reply; it survives restarts.
+
+>>> import tempfile
+>>> session = Session(home=Path(tempfile.mkdtemp()))
+>>> *_, reply = session.ask("hello")
+>>> reply.status, reply.answer
+('insufficient', 'Hello. Drop in files and ask what is wrong with them.')
+>>> session.close()
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.answer import suggestions
+from agent.evidence_store import EvidenceStore, ThreadInfo
+from agent.graph import Conversation
+from agent.reply import Panel, Reply, TextDelta, ToolRun, TurnEvent
+from agent.verify import cited_ids
+from agent.workbench import Workbench
+from core.errors import BadInput, UserError
+from core.evidence import Anomaly, Evidence, Status
+from core.settings import home as default_home
+from core.settings import limits
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
+log = logging.getLogger(__name__)
+MODELS: dict[str, str] = {
+    "embedded": "Embedded tier: answers are written from the evidence by fixed rules; no language model is in use.",
+}
+
+
+def describe_model(model: str = "embedded") -> str:
+    """One line that says which model tier is in use.
+
+    Raises:
+        BadInput: no such tier.
+    """
+    if model not in MODELS:
+        raise BadInput(f"model tier {model!r}: expected one of {', '.join(MODELS)}.")
+    return MODELS[model]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """One question with the names of its files, and its reply."""
+
+    question: str
+    files: tuple[str, ...]
+    reply: Reply
+
+
+def list_threads(home: Path | None = None) -> list[ThreadInfo]:
+    """The chats kept under `home`, newest first."""
+    store = EvidenceStore(home or default_home())
+    try:
+        return store.threads()
+    finally:
+        store.close()
+
+
+class Session:
+    """One chat: what was uploaded, asked and found is kept under `home` and is there again when the chat is reopened.
+
+    Raises:
+        UserError: the home folder cannot be used or the tier is unknown.
+    """
+
+    def __init__(self, *, thread: str | None = None, home: Path | None = None, model: str = "embedded") -> None:
+        describe_model(model)
+        self.thread = thread or uuid.uuid4().hex[:12]
+        self.model = model
+        self._store = EvidenceStore(home or default_home())
+        self._store.open_thread(self.thread, "New chat")
+        self._bench = Workbench(self._store, self.thread)
+        self._conversation = Conversation(self._store, self._bench, self.thread)
+        self._checkpoints = sqlite3.connect(self._store.home / "checkpoints.db", check_same_thread=False, timeout=30)
+        self._graph: CompiledStateGraph[Any, Any, Any, Any] | None = None
+        self._busy = threading.Lock()
+
+    def close(self) -> None:
+        """Close the databases; everything is kept."""
+        self._checkpoints.close()
+        self._store.close()
+
+    def _compiled(self) -> CompiledStateGraph[Any, Any, Any, Any]:
+        if self._graph is None:
+            from langgraph.checkpoint.sqlite import SqliteSaver
+
+            self._graph = self._conversation.compile(SqliteSaver(self._checkpoints))
+        return self._graph
+
+    def ask(
+        self,
+        question: str,
+        *,
+        files: Sequence[Path] = (),
+        normal: Sequence[Path] = (),
+        rules: Sequence[str] = (),
+        roles: Mapping[str, str] | None = None,
+    ) -> Iterator[TurnEvent]:
+        """Ask a question, with new files and normal references if any; the last event is the Reply.
+
+        Raises:
+            BadInput: the question is too long or too many files were given; nothing is kept then.
+        """
+        if len(question) > limits().max_question_chars:
+            raise BadInput(f"The question has {len(question):,} characters; at most {limits().max_question_chars:,} are read.")
+        if len(files) + len(normal) > limits().max_files:
+            raise BadInput(f"{len(files) + len(normal):,} files were given; at most {limits().max_files:,} are read at once.")
+        files, normal = [Path(f).absolute() for f in files], [Path(n).absolute() for n in normal]
+        if files:
+            self._store.add_uploads(self.thread, files, "input")
+        if normal:
+            self._store.add_uploads(self.thread, normal, "normal")
+        question = "\n".join([question, *(f"Rule: {rule}" for rule in rules)]).strip()
+        names = [path.name for path in (*files, *normal)]
+        state = {"thread": self.thread, "question": question, "files": names, "roles": dict(roles or {}), "started": time.time()}
+        yield from self._turn(state)
+
+    def pending(self) -> bool:
+        """True when a killed process left a turn unfinished; `resume` finishes it."""
+        return bool(self._compiled().get_state(self._config()).next)
+
+    def resume(self) -> Iterator[TurnEvent]:
+        """Finish the turn that a killed process left behind; nothing that was done is done again."""
+        if self.pending():
+            yield from self._turn(None)
+
+    def _config(self) -> Any:
+        return {"configurable": {"thread_id": self.thread}, "recursion_limit": 10_000}
+
+    def _turn(self, state: dict[str, Any] | None) -> Iterator[TurnEvent]:
+        """Run the graph in a worker thread, so that steps and progress stream while it works."""
+        events: queue.Queue[TurnEvent | BaseException | None] = queue.Queue()
+
+        def work() -> None:
+            try:
+                with self._busy:
+                    self._conversation.emit = events.put
+                    final = self._compiled().invoke(state, self._config())
+                    events.put(self._finish(final))
+            except BaseException as error:
+                events.put(error)
+            events.put(None)
+
+        worker = threading.Thread(target=work, name=f"turn-{self.thread}", daemon=True)
+        self._conversation.cancelled.clear()
+        worker.start()
+        try:
+            while (event := events.get()) is not None:
+                if isinstance(event, BaseException):
+                    raise event
+                if isinstance(event, Reply):
+                    yield from (TextDelta(text=line + "\n") for line in event.answer.split("\n"))
+                yield event
+        finally:  # also when nobody listens any more: the tool stops at its next step
+            self._conversation.cancelled.set()
+            worker.join()
+
+    def _finish(self, state: dict[str, Any]) -> Reply:
+        """Make the reply of a finished turn and keep it."""
+        investigations = self._bench.investigations()
+        everything = {e.id: e for e in self._store.evidence(self.thread)}
+        lines = [*state["remarks"], *state["draft"]]
+        lines = lines or ["I found nothing I can say with evidence. Ask another way, or ask what I can do."]
+        answer = _markdown(lines)
+        cited = [i for i in cited_ids(answer) if i in everything]
+        anomalies = tuple(  # what is told, and everything in a source that was told as a whole
+            a for inv in investigations for a in inv.anomalies if a.evidence[0] in cited or inv.survey.id in cited
+        )  # fmt: skip
+        judged = any(_judges(everything[i]) for i in cited)
+        reply = Reply(
+            answer=answer, status=_status(anomalies, judged), anomalies=anomalies,
+            evidence=tuple(everything[i] for i in dict.fromkeys([*cited, *(i for a in anomalies for i in a.evidence)])),
+            panels=self._panels(state, cited, everything), tools=tuple(ToolRun(**run) for run in state["tools"]), model=self.model,
+            seconds=round(time.time() - state["started"], 3), thread=self.thread, removed=tuple(state["removed"]),
+            refused=tuple((name, message) for name, message in state["refused"]), suggestions=suggestions(investigations),
+        )  # fmt: skip
+        if not self._store.turns(self.thread):
+            self._store.rename_thread(self.thread, _title(state))
+        self._store.add_turn(self.thread, state["question"], state["files"], _to_plain(reply))
+        return self._resolved(reply)
+
+    def _panels(self, state: dict[str, Any], cited: list[str], everything: Mapping[str, Evidence]) -> tuple[Panel, ...]:
+        """What to show: panels of the shown evidence and of fresh surveys, then pictures of lookups."""
+        wanted = set(state["shown"]) | set(cited)
+        panels = [p for inv in self._bench.investigations() for p in inv.panels if p.evidence is None or p.evidence in wanted]
+        had = {p.path for p in panels if p.path}
+        for i in state["shown"]:
+            evidence = everything.get(i)
+            if evidence is not None and evidence.path and evidence.path not in had:
+                kind = "keyframe" if evidence.tool in ("lookup_time", "lookup_frame") else "picture"
+                caption = f"{evidence.source}: {evidence.tool.replace('_', ' ')}"
+                panels.append(Panel(kind=kind, caption=caption, source=evidence.source, evidence=i, path=evidence.path))  # type: ignore[arg-type]
+        return tuple(panels)
+
+    def _resolved(self, reply: Reply) -> Reply:
+        """The reply with the paths of its pictures made absolute, for faces."""
+        panels = tuple(replace(p, path=str(self._store.file(p.path))) if p.path else p for p in reply.panels)
+        return replace(reply, panels=panels)
+
+    def history(self) -> list[Turn]:
+        """Every turn of this chat, oldest first."""
+        turns = self._store.turns(self.thread)
+        return [
+            Turn(question=question, files=tuple(files), reply=self._resolved(_from_plain(reply)))
+            for question, files, reply in turns
+        ]
+
+    def source_facts(self) -> list[dict[str, Any]]:
+        """Name, kind and plain facts of every source in the chat, e.g. the roles found in an event log."""
+        return [{"name": s.name, "kind": s.kind, **s.summary, "notes": list(s.notes)} for s in self._bench.sources()]
+
+
+def _markdown(lines: Sequence[str]) -> str:
+    """Lines as Markdown: list items stay together, everything else is a paragraph."""
+    parts: list[str] = []
+    for line in lines:
+        tight = parts and line.startswith("- ") and parts[-1].startswith("- ")
+        parts += [line] if tight or not parts else ["", line]
+    return "\n".join(parts)
+
+
+def _judges(evidence: Evidence) -> bool:
+    """True when a piece of evidence says of something that it is not abnormal: a detector's, or a time in which nothing passes."""
+    if evidence.tool in ("lookup_time", "lookup_events"):
+        return not evidence.facts.get("flagged")
+    return evidence.threshold is not None
+
+
+def _status(anomalies: Sequence[Anomaly], judged: bool) -> Status:
+    """Abnormal when the answer tells anomalies, normal when it judges and finds none, else insufficient for a verdict."""
+    return "abnormal" if anomalies else "normal" if judged else "insufficient"
+
+
+def _title(state: Mapping[str, Any]) -> str:
+    """A chat's title: its first question, or its first file."""
+    text = " ".join(str(state["question"]).split()) or ", ".join(state["files"][:2]) or "New chat"
+    return text if len(text) <= 60 else text[:59].rstrip() + "…"
+
+
+def _to_plain(reply: Reply) -> dict[str, Any]:
+    return asdict(reply)
+
+
+def _from_plain(data: Mapping[str, Any]) -> Reply:
+    values = dict(data)
+    values["anomalies"] = tuple(Anomaly.from_json(a) for a in values["anomalies"])
+    values["evidence"] = tuple(Evidence.from_json(e) for e in values["evidence"])
+    values["panels"] = tuple(Panel(**p) for p in values["panels"])
+    values["tools"] = tuple(ToolRun(**t) for t in values["tools"])
+    for key in ("removed", "suggestions"):
+        values[key] = tuple(values[key])
+    values["refused"] = tuple((name, message) for name, message in values["refused"])
+    return Reply(**values)
+
+
+__all__ = ["Session", "Turn", "UserError", "describe_model", "list_threads"]

@@ -1,0 +1,111 @@
+"""What is said about event logs. Text from the log is quoted, never followed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.investigation import Finding, Investigation
+from agent.telling.words import against_threshold, cite, count, fact_number, how_bad, listed, moment, name, number
+
+SAID = 6
+"""Things done that are told per finding."""
+
+
+def _time(facts: Any, seconds: float) -> str:
+    epoch = facts.get("epoch_s")
+    return moment(seconds, base="elapsed" if epoch is None else "clock", epoch_s=epoch)
+
+
+def subject_of(finding: Finding) -> str:
+    """The entity or chain a finding is about, quoted."""
+    facts: Any = finding.evidence.facts
+    if facts["what"] == "entity":
+        return name(facts["entity"])
+    if facts["what"] == "row":
+        return f"row {facts['row']}"
+    return " → ".join(name(short(entity)) for entity in facts["entities"])
+
+
+def short(entity: str) -> str:
+    """The last part of a path, which is what people call a process.
+
+    >>> short("C:/Windows/System32/cmd.exe")
+    'cmd.exe'
+    """
+    return entity.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] or entity
+
+
+def headline(inv: Investigation) -> str:
+    """What is suspicious first."""
+    strongest = inv.findings[0]
+    found = int(fact_number(inv.survey.facts, "findings"))
+    events = int(fact_number(inv.survey.facts, "events"))
+    kind = {"chain": "chain", "entity": "actor", "row": "row"}[str(strongest.evidence.facts["what"])]
+    return (
+        f"**The most suspicious {kind} in {name(inv.survey.locus.sample)} is {subject_of(strongest)}**; among {number(events)} events "
+        f"{count(found, 'finding passes', 'findings pass')} the threshold {cite(inv.survey, strongest.evidence)}."
+    )
+
+
+def nothing(inv: Investigation) -> str:
+    """No event is rare enough."""
+    facts = inv.survey.facts
+    strongest = (
+        f" The strongest {'chain' if inv.findings[0].evidence.facts['what'] == 'chain' else 'finding'} scores "
+        if inv.findings
+        else ""
+    )
+    score = f"{strongest}{against_threshold(inv.findings[0].evidence)}." if inv.findings else ""
+    return (
+        f"**Nothing in {name(inv.survey.locus.sample)} is rare enough to report** among "
+        f"{count(int(fact_number(facts, 'events')), 'event')}.{score} {cite(inv.survey, *(f.evidence for f in inv.findings[:1]))}"
+    )
+
+
+def describe(finding: Finding) -> str:
+    """Who, when, did what, and how bad."""
+    facts: Any = finding.evidence.facts
+    if not finding.abnormal:
+        subject = subject_of(finding)
+        return (
+            f"The rarest activity is that of {subject}, yet it stays below the threshold: {_did(facts)} {cite(finding.evidence)}."
+        )
+    start = f" from {_time(facts, float(facts['first_s']))}" if facts.get("first_s") is not None else ""
+    return f"{subject_of(finding)}{start}: {_did(facts)}; {how_bad(finding)} {cite(finding.evidence)}."
+
+
+def _did(facts: Any, most: int = SAID) -> str:
+    parts = [f"{name(text)} (row {row})" for row, _, text in facts["did"][:most]]
+    return listed(parts) if parts else f"{facts['n_rows']} events"
+
+
+def when(finding: Finding) -> str:
+    """First and last of its rare events."""
+    facts: Any = finding.evidence.facts
+    if facts.get("first_s") is None:
+        return f"{subject_of(finding)}: the log gives no times; it begins in row {facts['first_row']} {cite(finding.evidence)}."
+    return (
+        f"{subject_of(finding)}: from {_time(facts, float(facts['first_s']))} to {_time(facts, float(facts['last_s']))}, first in row "
+        f"{facts['first_row']} {cite(finding.evidence)}."
+    )
+
+
+def where(finding: Finding) -> str:
+    """The entities and rows."""
+    rows = getattr(finding.evidence.locus, "rows", ())
+    said = listed([str(row) for row in rows[:8]])
+    return f"{subject_of(finding)}: rows {said}{' and more' if len(rows) > 8 else ''} {cite(finding.evidence)}."
+
+
+def why(finding: Finding) -> str:
+    """What made it rare, against what."""
+    evidence = finding.evidence
+    facts: Any = evidence.facts
+    odd = f"; the odd part is {facts['odd_attribute']}" if facts.get("odd_attribute") else ""
+    against = "the logs given as normal" if evidence.calibrated else "the rest of this log"
+    did = _did(facts, 6)
+    return (
+        f"{subject_of(finding)}: such combinations hardly occur in {against}{odd}. It did: {did}. It scores "
+        f"{number(evidence.score or 0.0)} against a threshold of {number(evidence.threshold or 0.0)} "
+        f"({evidence.threshold_origin}) {cite(evidence)}."
+    )

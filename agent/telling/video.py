@@ -1,0 +1,79 @@
+"""What is said about videos."""
+
+from __future__ import annotations
+
+from agent.investigation import Finding, Investigation
+from agent.telling.words import cite, count, duration, fact_number, how_bad, moment, name, number, span
+
+
+def headline(inv: Investigation) -> str:
+    """How many events, and when the strongest is."""
+    facts = inv.survey.facts
+    events = int(fact_number(facts, "events"))
+    start, end, _ = span(inv.findings[0])
+    clip = name(inv.survey.locus.sample)
+    first = f"from {moment(start)} to {moment(end)}"
+    if events == 1:
+        return f"**Something unusual happens {first}** in {clip} {cite(inv.survey, inv.findings[0].evidence)}."
+    return (
+        f"**{count(events, 'unusual event')}** in {clip}; the strongest lasts {first} "
+        f"{cite(inv.survey, inv.findings[0].evidence)}."
+    )
+
+
+def nothing(inv: Investigation) -> str:
+    """No event passed the threshold."""
+    facts = inv.survey.facts
+    return (
+        f"**Nothing in {name(inv.survey.locus.sample)} stands out** in its {duration(fact_number(facts, 'duration_s'))}: the highest "
+        f"score is {number(inv.survey.score or 0.0)} at {moment(fact_number(facts, 'peak_s'))}, the threshold is "
+        f"{number(inv.survey.threshold or 0.0)} {cite(inv.survey)}."
+    )
+
+
+def describe(finding: Finding) -> str:
+    """When, what, where in the picture, and how bad."""
+    facts = finding.evidence.facts
+    start, end, peak = span(finding)
+    if not finding.abnormal:
+        return f"The strangest moment is at {moment(peak)} ({facts['what']}), yet it stays below the threshold {cite(finding.evidence)}."
+    place = f", {facts['place']} in the picture" if facts.get("place") else ""
+    return f"{moment(start)}–{moment(end)} (peak {moment(peak)}): {facts['what']}{place}; {how_bad(finding)} {cite(finding.evidence)}."
+
+
+def when(finding: Finding) -> str:
+    """Start, end and peak."""
+    start, end, peak = span(finding)
+    length = duration(fact_number(finding.evidence.facts, "length_s"))
+    return f"From {moment(start)} to {moment(end)} ({length}), strongest at {moment(peak)} {cite(finding.evidence)}."
+
+
+def where(finding: Finding) -> str:
+    """The box at the peak."""
+    locus = finding.evidence.locus
+    box = getattr(locus, "box", None)
+    _, _, peak = span(finding)
+    if box is None:
+        return f"At {moment(peak)} the whole picture is unusual, no single place {cite(finding.evidence)}."
+    x0, y0, x1, y1 = (int(v) for v in box)
+    return (
+        f"At {moment(peak)}: {finding.evidence.facts['place']} in the picture, in the box from x {x0}, y {y0} to x {x1}, y {y1} pixels "
+        f"(see its keyframe) {cite(finding.evidence)}."
+    )
+
+
+def why(finding: Finding) -> str:
+    """Which component carried it, against what."""
+    evidence = finding.evidence
+    shares = [
+        f"{part} {evidence.facts[f'{part}_percent']} %"
+        for part in ("motion", "appearance")
+        if f"{part}_percent" in evidence.facts
+    ]
+    carried = f" (carried by {' and '.join(shares)})" if shares else ""
+    start, _, _ = span(finding)
+    against = "the normal clips" if evidence.calibrated else "the rest of the same video"
+    return (
+        f"At {moment(start)} the video moves or looks unlike {against}{carried}: score {number(evidence.score or 0.0)} against a "
+        f"threshold of {number(evidence.threshold or 0.0)} ({evidence.threshold_origin}) {cite(evidence)}."
+    )

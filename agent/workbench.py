@@ -1,0 +1,172 @@
+"""The live side of a chat: its opened sources and investigations. Everything here can be rebuilt from the store at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from agent.answer import numbered_findings
+from agent.evidence_store import EvidenceStore
+from agent.investigation import Investigation
+from agent.planner import ToolCall, choose
+from agent.question import Context, EntityIndex, PriorFinding, Request, SourceInfo
+from agent.toolbox import Toolbox
+from core.errors import TelltaleError
+from core.evidence import Interval
+from core.progress import Sink
+from core.samples import EventLog, Series, VideoClip
+from readers.open import Source, open_all
+
+MOST_ENTITIES = 200_000
+"""Names of a log that a question can refer to directly; rarer ones are still found by search."""
+
+
+class Workbench:
+    """Sources of one chat and what was found in them."""
+
+    def __init__(self, store: EvidenceStore, thread: str) -> None:
+        self._store, self._thread = store, thread
+        self.toolbox = Toolbox(store)
+        self._opened: dict[tuple[str, ...], tuple[tuple[Source, ...], tuple[tuple[str, str], ...]]] = {}
+        self._infos: dict[str, SourceInfo] = {}
+        self._numbered: dict[str, Investigation] = {}
+        self.roles: Mapping[str, str] | None = None
+
+    def sources(self, role: str = "input") -> tuple[Source, ...]:
+        """The chat's sources of a role, in the order they were given, with names made unique."""
+        found: list[Source] = []
+        for paths in self._batches(role):
+            found += self._open(paths)[0]
+        return tuple(found)
+
+    def refused(self, paths: Sequence[Path]) -> tuple[tuple[str, str], ...]:
+        """(name, sentence) of what could not be read of one batch of uploads."""
+        return self._open(tuple(str(path) for path in paths))[1]
+
+    def _batches(self, role: str) -> list[tuple[str, ...]]:
+        batches: dict[int, list[str]] = {}
+        for upload in self._store.uploads(self._thread):
+            if upload.role == role:
+                batches.setdefault(upload.batch, []).append(str(upload.path))
+        return [tuple(paths) for paths in batches.values()]
+
+    def _open(self, paths: tuple[str, ...]) -> tuple[tuple[Source, ...], tuple[tuple[str, str], ...]]:
+        if paths not in self._opened:
+            opened = open_all([Path(path) for path in paths], roles=dict(self.roles) if self.roles else None)
+            refused = tuple((refusal.name, refusal.message) for refusal in opened.refused)
+            self._opened[paths] = (tuple(one for source in opened.sources for one in one_by_one(source)), refused)
+        return self._opened[paths]
+
+    def plan(self) -> tuple[list[ToolCall], list[str]]:
+        """The calls that every source needs now, and a sentence for each source that no detector can judge."""
+        normals = self.sources("normal")
+        calls, unjudged = [], []
+        for index, source in enumerate(self.sources()):
+            call = choose(source, index, normals)
+            if call is None:
+                unjudged.append(
+                    f"`{source.name}` is a 3D scan; I can read it, but no detector in the catalogue judges scans yet."
+                )
+            elif self._key(call) not in self._numbered:
+                calls.append(call)
+        return calls, unjudged
+
+    def _key(self, call: ToolCall) -> str:
+        source, normals = self.sources()[call.source], self.sources("normal")
+        return self.toolbox.key(call, source, [n for n in normals if n.kind == source.kind])
+
+    def run(self, call: ToolCall, sink: Sink | None = None) -> tuple[Investigation, bool]:
+        """Run a call and number its evidence in this chat; returns the investigation and whether it came from the cache."""
+        source = self.sources()[call.source]
+        found, cached = self.toolbox.run(call, source, self.sources("normal"), sink)
+        numbered = found.numbered(self._store.add_evidence(self._thread, found.evidence))
+        self._numbered[self._key(call)] = numbered
+        return numbered, cached
+
+    def investigations(self) -> list[Investigation]:
+        """What is known of every source under the normals now in force, in source order."""
+        normals = self.sources("normal")
+        found = []
+        for index, source in enumerate(self.sources()):
+            call = choose(source, index, normals)
+            if call is None:
+                continue
+            key = self._key(call)
+            if key not in self._numbered and self._store.cached(key) is not None:
+                self.run(call)
+            if key in self._numbered:
+                found.append(self._numbered[key])
+        return found
+
+    def context(self, previous: Sequence[Request]) -> Context:
+        """What a question may refer to."""
+        findings = tuple(
+            PriorFinding(
+                label=f.label, source=f.evidence.source, sample=f.evidence.locus.sample,
+                start_s=getattr(f.evidence.locus, "start_s", None), end_s=getattr(f.evidence.locus, "end_s", None),
+                severity_score=f.severity_score, channels=f.evidence.locus.channels if isinstance(f.evidence.locus, Interval) else (),
+                evidence=(f.evidence.id,),
+            )
+            for f in numbered_findings(self.investigations())
+        )  # fmt: skip
+        return Context(sources=tuple(self._info(s) for s in self.sources()), previous=tuple(previous), findings=findings)
+
+    def _info(self, source: Source) -> SourceInfo:
+        if source.key not in self._infos:
+            self._infos[source.key] = describe_source(source)
+        return self._infos[source.key]
+
+
+def one_by_one(source: Source) -> list[Source]:
+    """Photos and scans stay together; several clips, series or logs become a source each, since each is judged on its own."""
+    if source.kind in ("image", "points") or len(source.samples) == 1:
+        return [source]
+    facts: list[dict[str, Any]] = source.summary.get("samples") or [{} for _ in source.samples]
+    return [
+        replace(source, name=sample.name, samples=(sample,), summary=dict(fact))
+        for sample, fact in zip(source.samples, facts, strict=True)
+    ]
+
+
+def describe_source(source: Source) -> SourceInfo:
+    """What a question may name of a source; photos are not decoded for it."""
+    if source.kind in ("image", "points"):
+        names = getattr(source.samples, "names", None) or [sample.name for sample in source.samples]
+        return SourceInfo(name=source.name, kind=source.kind, samples=tuple(names))
+    sample = source.samples[0]
+    if isinstance(sample, VideoClip):
+        return SourceInfo(name=source.name, kind="video", duration_s=sample.duration_s, fps=sample.fps, period_s=1 / sample.fps,
+                          epoch_s=sample.epoch_s)  # fmt: skip
+    if isinstance(sample, Series):
+        times = sample.time_s
+        rows = sample.rows
+
+        def row_s(row: int) -> float:
+            import numpy as np
+
+            index = row - 1 if rows is None else int(np.searchsorted(rows, row))
+            return float(times[min(max(index, 0), len(times) - 1)])
+
+        return SourceInfo(name=source.name, kind="series", channels=sample.channels, units=sample.units,
+                          duration_s=float(times[-1]) + sample.period_s, period_s=sample.period_s, epoch_s=sample.epoch_s,
+                          time_base=sample.time_base, row_s=row_s)  # fmt: skip
+    if not isinstance(sample, EventLog):
+        raise TelltaleError(f"source {source.name!r}: unexpected kind {source.kind!r}")
+    import polars as pl
+
+    columns = [c for c in ("subject", "object", "user", "host") if c in sample.table.columns]
+    names = pl.concat([sample.table[c].cast(pl.String).drop_nulls().unique(maintain_order=True) for c in columns]).to_list()
+    last = sample.table["time_s"].drop_nans().max()
+    log_rows, log_times = sample.table["row"], sample.table["time_s"]
+
+    def event_s(row: int) -> float:
+        index = int((log_rows - row).abs().arg_min() or 0)
+        value = log_times[index]
+        return 0.0 if value is None else float(value)
+
+    return SourceInfo(name=source.name, kind="events", duration_s=float(last) + 1e-3 if isinstance(last, float) else None,
+                      row_s=event_s,
+                      epoch_s=sample.epoch_s, time_base="clock" if sample.epoch_s is not None else "elapsed",
+                      entities=EntityIndex.of(names[:MOST_ENTITIES]))  # fmt: skip
