@@ -1,0 +1,224 @@
+"""The command line: `telltale ui | ask | detect | detectors | doctor | models list | report`.
+
+Exit codes: 0 done, 2 user error (one clear line on stderr, no traceback), 1 bug. Answers and tables go to stdout, everything
+else to stderr. Nothing heavy is imported before a command runs, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.errors import BadInput, UserError
+
+app = typer.Typer(
+    name="telltale", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    help="A conversational analyst for anomalies: what is wrong, when, where, why, and how bad is it?",
+)  # fmt: skip
+models_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The models Telltale runs.")
+app.add_typer(models_app, name="models")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Normal = Annotated[list[Path] | None, typer.Option("--normal", help="What normal looks like: a file or folder; repeatable.")]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    try:
+        app(args=list(argv) if argv is not None else None)
+    except UserError as error:
+        print(f"telltale: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("telltale: stopped.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader (head, less) went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+@app.command()
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
+    auth: Annotated[str | None, typer.Option(help="user:password that visitors must give (several with commas).")] = None,
+    model: Annotated[str, typer.Option(help="Model tier.")] = "embedded",
+) -> None:
+    """Open the web page."""
+    from ui.serve import serve
+
+    serve(host=host, port=port, auth=auth, model=model)
+
+
+@app.command()
+def ask(
+    files: Annotated[list[Path] | None, typer.Argument(help="Photos, videos, series, event logs, or folders of them.")] = None,
+    question: Annotated[str, typer.Option("--question", "-q", help="What to find out.")] = "What is wrong here?",
+    normal: Normal = None,
+    rule: Annotated[list[str] | None, typer.Option("--rule", help="What counts as abnormal, in words; repeatable.")] = None,
+    role: Annotated[
+        list[str] | None, typer.Option("--role", help="ROLE=COLUMN of an event log, e.g. subject=Image; repeatable.")
+    ] = None,
+    as_json: Json = False,
+    thread: Annotated[str | None, typer.Option(help="Continue this chat.")] = None,
+    model: Annotated[str, typer.Option(help="Model tier.")] = "embedded",
+) -> None:
+    """Ask about files; the answer goes to stdout, its steps to stderr."""
+    from agent.session import Session, list_threads
+    from ui.terminal import answer_text, follow, plain
+
+    if thread is not None and thread not in {info.thread for info in list_threads()}:
+        raise BadInput(f"--thread {thread!r}: there is no such chat here.")
+    if not files and thread is None:
+        raise BadInput("ask: expected at least one file, or --thread to go on with an earlier chat.")
+    roles = dict(pair.partition("=")[::2] for pair in role or ())
+    if not all(roles.values()):
+        raise BadInput(f"--role {role!r}: expected ROLE=COLUMN, e.g. --role subject=Image.")
+    session = Session(thread=thread, model=model)
+    try:
+        reply = follow(session.ask(question, files=files or (), normal=normal or (), rules=rule or (), roles=roles))
+    finally:
+        session.close()
+    if reply is None:
+        raise BadInput("ask: no answer came back; run it again with another question.")
+    if as_json:
+        print(json.dumps(reply.to_json(), ensure_ascii=False, default=str))
+    else:
+        print(answer_text(reply))
+        print(f"({reply.model}, {reply.seconds:.1f} s, chat {reply.thread})", file=sys.stderr)
+    for name, message in reply.refused:
+        line = message if name in message else f"{name}: {message}"
+        print(f"telltale: not read: {plain(' '.join(line.split()))}", file=sys.stderr)
+    if files and reply.refused and not reply.tools and reply.status == "insufficient":
+        raise typer.Exit(2)
+
+
+@app.command()
+def detect(
+    name: Annotated[str, typer.Argument(help="A detector of `telltale detectors`.")],
+    given: Annotated[Path, typer.Argument(metavar="INPUT", help="A file or a folder.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write (new, empty, or of an earlier run).")],
+    normal: Normal = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value for the detector; repeatable.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Read INPUT as image, points, video, series or events.")] = None,
+) -> None:
+    """Score one input with one detector and write scores.csv, maps or channels, and run.json.
+
+    Pictures: sample,score and maps/<sample>.npy. Video: frame,time_s,score for every frame. Series: index (data rows from 0),
+    time, score, and channels.csv. Events: row (as in the file, from 1), score, and paths.csv.
+    """
+    from ui.detect import detect as run_detect
+    from ui.terminal import clear_progress, print_progress
+
+    try:
+        run = run_detect(name, given, out=out, normal=normal or (), settings=settings or (), kind=kind, sink=print_progress)
+    finally:
+        clear_progress()
+    print(
+        f"{run['detector']}: {run['samples']} sample(s), {run['files']} file(s) in {out} ({run['seconds']:.1f} s)",
+        file=sys.stderr,
+    )
+
+
+@app.command()
+def detectors(as_json: Json = False) -> None:
+    """List the detectors: what each is for and when not to use it."""
+    from tools.catalog import catalogue
+
+    rows = list(catalogue().values())
+    if as_json:
+        print(json.dumps([row.as_row() for row in rows], ensure_ascii=False))
+        return
+    needs = [f"{row.needs}{', fits normals' if row.needs_fit else ''}" for row in rows]
+    _table(
+        ("name", "kind", "cost", "needs", "use"),
+        [(row.name, row.kind, row.cost, need, row.use) for row, need in zip(rows, needs, strict=True)],
+    )
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check this installation; exit code 2 when something is missing."""
+    from ui.doctor import checks
+
+    found = checks()
+    if as_json:
+        print(json.dumps([{"name": check.name, "ok": check.ok, "note": check.note} for check in found], ensure_ascii=False))
+    else:
+        _table(("", "check", "found"), [("ok" if check.ok else "NO", check.name, check.note) for check in found])
+    if not all(check.ok for check in found):
+        raise typer.Exit(2)
+
+
+@models_app.command("list")
+def models_list(as_json: Json = False) -> None:
+    """List the embedded weights: size, licence, and whether the file is the known one."""
+    from core.weights import EMBEDDED, locate
+
+    rows: list[dict[str, Any]] = []
+    for weights in EMBEDDED:
+        row: dict[str, Any] = {"title": weights.title, "megabytes": weights.megabytes, "licence": weights.licence}
+        try:
+            locate(weights)
+            rows.append({**row, "verified": True, "note": f"comes with {weights.distribution}"})
+        except UserError as error:
+            rows.append({**row, "verified": False, "note": str(error)})
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False))
+        return
+    _table(
+        ("model", "size", "licence", "verified", "note"),
+        [(r["title"], f"{r['megabytes']} MB", r["licence"], "yes" if r["verified"] else "NO", r["note"]) for r in rows],
+    )
+
+
+@app.command()
+def report(
+    thread: Annotated[str, typer.Argument(help="A chat, as `telltale ask` names it.")],
+    out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")],
+) -> None:
+    """Write a chat as one self-contained HTML file."""
+    from agent.report import report_html
+    from agent.session import Session, list_threads
+    from core.archive import write_atomic
+
+    titles = {info.thread: info.title for info in list_threads()}
+    if thread not in titles:
+        raise BadInput(f"report: there is no chat {thread!r} here.")
+    if out.is_dir():
+        raise BadInput(f"--out {str(out)!r}: expected a file name, got a folder.")
+    session = Session(thread=thread)
+    try:
+        html = report_html(session.history(), thread=thread, title=titles[thread])
+    finally:
+        session.close()
+    try:
+        write_atomic(out, html.encode())
+    except OSError as error:
+        raise BadInput(f"--out {str(out)!r} cannot be written: {error.strerror}.") from error
+    print(f"Wrote {out} ({len(html) / 2**20:.1f} MB)", file=sys.stderr)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns; the last one wraps on a tty and stays whole elsewhere."""
+    import shutil
+    import textwrap
+
+    widths = [max(len(str(row[i])) for row in [header, *rows]) for i in range(len(header) - 1)]
+    room = max(30, shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths)) if sys.stdout.isatty() else 10_000
+    for row in [header, *rows]:
+        lines = textwrap.wrap(str(row[-1]), room) or [""]
+        start = "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=False))
+        print(f"{start}  {lines[0]}")
+        for line in lines[1:]:
+            print(" " * (sum(widths) + 2 * len(widths)) + line)
+
+
+if __name__ == "__main__":
+    main()
