@@ -1,0 +1,123 @@
+import re
+from pathlib import Path
+
+import pytest
+from scripted import HOSTILE, ScriptedSession, Store
+
+from agent.reply import Panel, Progress, Reply, StepDone, StepStarted, TextDelta
+from agent.report import report_html
+from ui.messages import Bubble, Html, TurnView, bubbles, fold, fold_all
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> ScriptedSession:
+    return ScriptedSession(Store(tmp_path, pace_s=0.0), None)
+
+
+def html_of(shown: list[Bubble]) -> str:
+    return "".join(part.html for bubble in shown for part in bubble.parts if isinstance(part, Html))
+
+
+def link(path: str) -> str | None:
+    return f"shown/{Path(path).name}"
+
+
+def photo(tmp_path: Path, name: str = "a.png", size: int = 10) -> Path:
+    path = tmp_path / name
+    path.write_bytes(b"x" * size)
+    return path
+
+
+def test_a_turn_in_progress_shows_its_current_step_with_live_progress():
+    view = fold_all(
+        TurnView(question="what?"),
+        [
+            StepStarted(key="a", title="Reading"),
+            StepDone(key="a", title="Read 3 files", seconds=0.5, detail="a, b, c"),
+            StepStarted(key="b", title="Comparing"),
+            Progress(key="b", what="frames", done=1_200, total=2_000),
+        ],
+    )
+    user, steps = bubbles(view, key="t", link=link)
+    assert user.role == "user"
+    assert (steps.title, steps.status, steps.log) == ("Comparing", "pending", "1,200 of 2,000 frames")
+    assert "Read 3 files" in html_of([steps])
+    assert "500 ms" in html_of([steps])
+
+
+def test_late_progress_of_a_finished_step_changes_nothing():
+    view = fold_all(TurnView(question="?"), [StepStarted(key="a", title="A"), StepDone(key="a", title="A", seconds=1.0)])
+    assert fold(view, Progress(key="a", what="frames", done=1, total=2)) == view
+    assert fold(view, Progress(key="unknown", what="frames", done=1, total=2)) == view
+
+
+def test_the_reply_ends_every_step_and_replaces_the_streamed_text():
+    view = fold_all(TurnView(question="?"), [StepStarted(key="a", title="A"), TextDelta(text="dra"), TextDelta(text="ft")])
+    assert "draft" in html_of(bubbles(view, key="t", link=link))
+    view = fold(view, Reply(answer="final", status="normal", seconds=2.0))
+    shown = bubbles(view, key="t", link=link)
+    assert [bubble.status for bubble in shown] == [None, "done", None]
+    assert "final" in html_of(shown)
+    assert "draft" not in html_of(shown)
+
+
+def test_a_failed_step_is_marked():
+    view = fold_all(
+        TurnView(question="?"),
+        [
+            StepDone(key="a", title="Scored", seconds=1.0, detail="out of time", ok=False),
+            Reply(answer="x", status="insufficient"),
+        ],
+    )
+    steps = bubbles(view, key="t", link=link)[1]
+    assert steps.log == "1 failed"
+    assert "tt-failed" in html_of([steps])
+
+
+def test_the_whole_answer_has_badge_pictures_curve_evidence_and_suggestions(session: ScriptedSession, tmp_path: Path):
+    view = fold_all(TurnView(question="broken?", files=("a.png",)), session.ask("broken?", files=[photo(tmp_path)]))
+    shown = bubbles(view, key="t0", link=link)
+    text = html_of(shown)
+    assert "Critical" in text
+    assert "82" in text
+    assert text.count("<img ") == 6
+    assert 'src="shown/heat0.png"' in text
+    assert [part.kind for part in shown[-1].parts if isinstance(part, Panel)] == ["curve"]
+    assert shown[-1].options == ("Where exactly?", "Which sensor is to blame?", "Show me the evidence")
+    cited = set(re.findall(r'href="#(ev-[^"]+)"', text))
+    rows = set(re.findall(r'id="(ev-[^"]+)"', text))
+    assert cited
+    assert cited <= rows
+    assert not bubbles(view, key="t0", link=link, last=False)[-1].options
+
+
+def test_nothing_quoted_from_a_file_becomes_markup(session: ScriptedSession, tmp_path: Path):
+    view = fold_all(TurnView(question=HOSTILE, files=(HOSTILE,), normal=(HOSTILE,)), session.ask("?", files=[photo(tmp_path)]))
+    text = html_of(bubbles(view, key="t0", link=link))
+    assert "onerror=window.hacked=1&gt;" in text
+    assert "<img src=x" not in text
+    assert not re.search(r"""(?:src|href)=["'](?!shown/|#ev-)""", text)
+
+
+def test_pictures_that_are_gone_are_left_out(session: ScriptedSession, tmp_path: Path):
+    view = fold_all(TurnView(question="?"), session.ask("?", files=[photo(tmp_path)]))
+    assert "<img " not in html_of(bubbles(view, key="t0", link=lambda path: None))
+
+
+def test_refused_files_are_named(session: ScriptedSession, tmp_path: Path):
+    files = [photo(tmp_path), photo(tmp_path, "void.png", 0)]
+    view = fold_all(TurnView(question="?"), session.ask("?", files=files))
+    assert "void.png" in html_of(bubbles(view, key="t0", link=link)).split("Not read")[1]
+
+
+def test_a_report_is_self_contained_and_escaped(session: ScriptedSession, tmp_path: Path):
+    list(session.ask(HOSTILE, files=[photo(tmp_path)]))
+    list(session.ask("and when?"))
+    page = report_html(session.history(), thread=session.thread)
+    assert page.count("data:image/jpeg;base64,") == 6
+    assert "<svg" in page
+    assert "default-src 'none'" in page
+    assert page.count("<article>") == 2
+    assert "<img src=x" not in page
+    assert "<script" not in page
+    assert not re.search(r"""(?:src|href)=["']?https?:""", page)
