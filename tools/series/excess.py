@@ -21,6 +21,10 @@ SPREAD_FLOOR = 0.15
 """Least spread of an averaged log energy. Both floors were chosen on faults injected into held-out normal data."""
 SETTLED_STEPS, SETTLED_SCALES = 1_000, 4
 """From this many steps, and this many stretches of the longest scale, a channel's median says what it does throughout."""
+WAVER_STEPS = 2_000
+"""From this many steps a channel's upper quartile says how far it wavers anyway (chosen on injected faults, as the floors)."""
+MOST_WAVER = 3.0
+"""A channel's spread counts up to this much: a fault that fills much of the series must not call itself usual."""
 BLOCK_CELLS = 4_000_000
 BLOCKS_PER_SCALE = 16
 """A scale is used when normal data hold this many stretches of it: fewer cannot tell its spread."""
@@ -74,8 +78,8 @@ def channel_excess(
     Averages are centred on the step, or `trailing` (they end at it, for streams). Steps beyond the ends and `idle` ones
     (nothing measured) count as exactly normal, so ends raise no alarm. `before` are the lifted log energies of earlier steps.
 
-    `settle`: a channel that is off throughout a long series (its median is) counts only by what it does beyond that, or it
-    would drown every incident and take the blame for it; `persistent` tells which channels these are.
+    `settle`: a channel that is off throughout a long series (its median is), or wavers widely all the time, counts only by what
+    it does beyond that, or it would drown every incident and take the blame for it; `persistent` tells which are off.
     """
     out = np.zeros(energy.shape, np.float32)
     for block in _blocks(energy):
@@ -92,7 +96,21 @@ def channel_excess(
             z = _average(lifted, scale, trailing=trailing)[skip:] / normality.spread[s, block]
             # Softplus: the positive part, without ties below zero.
             out[:, block] += np.logaddexp(0.0, z).astype(np.float32)
+        if settle:
+            out[:, block] = beyond_waver(out[:, block], len(normality.scales))
     return out
+
+
+def beyond_waver(excess: Array, scales: int) -> Array:
+    """Excess (T, M) of a long series with each channel's own median and upper spread taken as usual, where these are larger
+    than normal data's; the unit stays: about 0.7 per scale is what a normal channel does.
+    """
+    if len(excess) < WAVER_STEPS:
+        return excess
+    usual = scales * np.log(2.0)
+    median, upper = np.quantile(excess, [0.5, 0.75], axis=0)
+    spread = np.clip(1.4826 * (upper - median), 1.0, MOST_WAVER)
+    return np.maximum(usual + (excess - np.maximum(median, usual)) / spread, 0.0).astype(np.float32)
 
 
 def lift(energy: Array, normality: Normality, block: slice = slice(None)) -> NDArray[np.float64]:

@@ -39,8 +39,8 @@ class WindowPCA:
     Gaps are forward-filled (before the first reading: the normal mean). A step with no reading at all is `valid=False` and
     scores 0; a channel that usually reports and is silent for longer than a window is odd by itself. A channel that never
     moved in the normal data counts a fixed amount when it does, whatever the size of the move. A single channel's window is
-    its dominant period, when it has one longer than `window`. A channel that is off throughout a long series counts by what it
-    does beyond that (`shifted_channels` names it); not so with `causal`, which cannot know.
+    its dominant period, when it has one longer than `window`. A channel that is off throughout a long series, or wavers all the
+    time, counts by what it does beyond that (`shifted_channels` names those that are off); not so with `causal`, which cannot know.
 
     Args:
         window: steps per window; shrinks to a quarter of a short series.
