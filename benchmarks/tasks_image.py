@@ -1,7 +1,9 @@
 """Image suite: are odd photos ranked above good ones, are their defects found, and what does it cost.
 
 Metrics: image AUROC over photos; pixel AP and PRO (up to 30 % false positives) over heatmaps at photo size, masks at grey > one half.
-Every method sees the same 320-pixel photos, and peers search the same unit patch features of the same encoder in the same run.
+Every detector runs with its defaults, and peers search the same unit patch features of the same encoder as `patch_search`, in the same
+run. Its resolution (384) was chosen on synthetic defects in held-out normal photos (magnetic_tile .755 against .744 at 320 pixels,
+hazelnut_toy .955 against .965).
 Trivial rows: chance, distance of the mean colour and of a 16×16 thumbnail to the nearest normal photo. Where one of them ranks
 photos as well as a detector does, only the pixel metrics are evidence.
 """
@@ -164,7 +166,7 @@ def _searches(photos: Photos, *, quick: bool) -> Iterator[Row]:
 
 def _peers(photos: Photos) -> Iterator[Row]:
     """The same search done plainly, on the same features: every patch by scikit-learn, and PatchCore's greedy coreset."""
-    normal, encoder = photos.normal[:PEER_NORMALS], PatchEncoder()
+    normal, encoder = photos.normal[:PEER_NORMALS], PatchEncoder(side=PatchSearch().side)
     bank = round(PEER_SHARE * sum(int(np.prod(encoder.grid(*sample.size))) for sample in normal))
     few = f"{len(normal)} normals"
     outcome = _fitted(PatchSearch(bank=bank, augment=False), normal, photos.test)
@@ -179,7 +181,7 @@ def _peer(normal: Sequence[ImageSample], test: Sequence[ImageSample], *, greedy:
     import torch
     from sklearn.neighbors import NearestNeighbors
 
-    encoder = PatchEncoder()
+    encoder = PatchEncoder(side=PatchSearch().side)
     with measured() as fit:
         points = torch.cat([patch_vectors(encoder, sample.pixels).flatten(0, 1) for sample in normal])
         chosen = greedy_coreset(points, round(PEER_SHARE * len(points))) if greedy else points

@@ -67,7 +67,7 @@ class PatchSearch:
     spec: DetectorSpec = next(row for row in ROWS if row.name == "patch_search")
 
     def __init__(
-        self, *, side: int = 320, bank: int = 10_000, augment: bool | None = None, seed: int = 0, device: str = "auto"
+        self, *, side: int = 384, bank: int = 10_000, augment: bool | None = None, seed: int = 0, device: str = "auto"
     ) -> None:
         if bank < 1:
             raise BadInput(f"bank {bank!r}: expected at least one patch to remember.")
