@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from agent import lookups
 from agent.answer import Material, write
 from agent.evidence_store import EvidenceStore
+from agent.lookups import look_up
 from agent.planner import ToolCall
 from agent.question import Request
 from agent.reply import Progress, StepDone, StepStarted, ToolRun, TurnEvent
@@ -169,33 +169,16 @@ class Conversation:
 
     def _look_up(self, request: Request) -> list[Evidence]:
         """Evidence for the times, channels, words and concepts a question names."""
-        sources = {s.name: s for s in self._bench.sources()}
+        if set(request.intents) <= TALK:
+            return []
         investigations = {inv.source: inv for inv in self._bench.investigations()}
-        found: list[Evidence | None] = []
-        for when in request.times if set(request.intents) - TALK else ():
-            source, inv = sources.get(when.source), investigations.get(when.source)
-            if source is not None and inv is not None and source.kind == "events":
-                found.append(lookups.events_between(inv, source, when, self._store))
-            elif source is not None and inv is not None and inv.arrays is not None:
-                found.append(lookups.stretch(inv, source, when, request.channels, self._store))
-            elif source is not None and source.kind == "video":
-                found.append(lookups.frame(source, when, self._store))
-        for source in sources.values():
-            inv = investigations.get(source.name)
-            if source.kind == "series" and inv is not None and not request.times:
-                known = source.summary.get("channels") and inv.survey.facts.get("channels")
-                names = [c for c in request.channels if known and c in source.samples[0].channels]  # type: ignore[union-attr]
-                found += [lookups.channel(inv, source, name) for name in names[:4]]
-            if source.kind == "events" and (request.entities or request.unknown):
-                found += [
-                    lookups.search(source, word, inv, self._store) for word in (*request.entities[:3], *request.unknown[:2])
-                ]
-            if request.concept and "exists" in request.intents:
-                if source.kind in ("image", "video"):
-                    found.append(lookups.concept(inv, source, request.concept, self._store))
-                elif source.kind == "events" and not request.entities and not request.unknown:
-                    found.append(lookups.search(source, request.concept, inv, self._store))
-        return self._store.add_evidence(self._thread, [e for e in found if e is not None])
+        found = [
+            evidence
+            for source in self._bench.sources()
+            if not request.sources or source.name in request.sources
+            for evidence in look_up(request, source, investigations.get(source.name), self._store)
+        ]
+        return self._store.add_evidence(self._thread, found)
 
     def check(self, state: ChatState) -> ChatState:
         """Keep the lines whose claims the evidence supports; fixed rules cannot write better ones, so the others are removed."""

@@ -110,7 +110,7 @@ def beyond_waver(excess: Array, scales: int) -> Array:
     usual = scales * np.log(2.0)
     median, upper = np.quantile(excess, [0.5, 0.75], axis=0)
     spread = np.clip(1.4826 * (upper - median), 1.0, MOST_WAVER)
-    return np.maximum(usual + (excess - np.maximum(median, usual)) / spread, 0.0).astype(np.float32)
+    return np.asarray(np.maximum(usual + (excess - np.maximum(median, usual)) / spread, 0.0), dtype=np.float32)
 
 
 def lift(energy: Array, normality: Normality, block: slice = slice(None)) -> NDArray[np.float64]:
