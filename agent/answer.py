@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import ModuleType
 
 from agent.grammar import NO_FILES
 from agent.investigation import Finding, Investigation
 from agent.question import Intent, Request
+from agent.reading.phrases import either
 from agent.telling import events, image, lookup, series, video
 from agent.telling.words import cite, count, fact_number, how_bad, listed, moment, name, number
 from core.evidence import Evidence, Interval
@@ -18,6 +19,9 @@ from tools.catalog import catalogue
 VOICES: dict[str, ModuleType] = {"image": image, "video": video, "series": series, "events": events}
 MOST_TOLD = {"image": 10, "video": 5, "series": 5, "events": 5}
 """Findings told per source unless more are asked for."""
+MOST_LISTED = 25
+"""Findings told when a list is asked for."""
+MOST_TOUCHED = 5
 MOST_SOURCES = 5
 """Sources told in one answer; of more, the worst."""
 
@@ -50,7 +54,7 @@ class Material:
 
 def write(material: Material) -> Draft:
     """Write the draft for one question."""
-    request = material.request = _unbound(material.request)
+    request = material.request
     remarks = [line for intent in request.intents if intent in _TALK for line in _TALK[intent](material)]
     if request.sensitivity:
         remarks.append(
@@ -64,6 +68,7 @@ def write(material: Material) -> Draft:
             material.shown.append(evidence.id)
         if not (material.lookups and _answered_by_lookup(request)):
             addressed = _addressed(material)
+            lines += _comparison(material) if "compare" in asked else []
             for inv in sorted(addressed, key=_worst)[:MOST_SOURCES] if len(addressed) > MOST_SOURCES else addressed:
                 lines += _about(inv, asked, material)
             if len(addressed) > MOST_SOURCES:
@@ -75,32 +80,33 @@ def write(material: Material) -> Draft:
     return Draft(remarks=tuple(remarks), lines=tuple(dict.fromkeys(lines)), shown=tuple(dict.fromkeys(material.shown)))
 
 
-_BROAD: frozenset[Intent] = frozenset(("list", "overview", "how_many"))
-
-
-def _unbound(request: Request) -> Request:
-    """A request for everything is not narrowed by what the question before it pointed at."""
-    inherited = set(request.inherited) & {"references", "samples", "channels", "entities", "times"}
-    if not inherited or not _BROAD & set(request.intents) or "intents" in request.inherited:
-        return request
-    return replace(request, **dict.fromkeys(inherited, ()))  # type: ignore[arg-type]
-
-
 def _answered_by_lookup(request: Request) -> bool:
     """A lookup was made because the question names a time, a channel, an entity or a concept."""
     return not ({"why", "how_bad", "explain"} & set(request.intents) and request.references)
 
 
 def _touched(material: Material) -> list[str]:
-    """The findings that a lookup touches, described once."""
+    """The findings that a lookup touches, described once; of many, the worst."""
     ids = {i for e in material.lookups for i in list(e.facts.get("findings") or [])}  # type: ignore[arg-type]
-    lines = []
-    for inv in material.investigations:
-        for finding in inv.findings:
-            if finding.evidence.id in ids:
-                lines.append(f"- {VOICES[inv.kind].describe(finding)}")
-                material.shown.append(finding.evidence.id)
-    return lines
+    touched = [(inv, f) for inv in material.investigations for f in inv.findings if f.evidence.id in ids]
+    told = sorted(touched, key=lambda pair: -pair[1].severity_score)[:MOST_TOUCHED]
+    material.shown += [f.evidence.id for _, f in told]
+    return [f"- {VOICES[inv.kind].describe(f)}" for inv, f in told]
+
+
+def _comparison(material: Material) -> list[str]:
+    """Which of the findings that a comparison names deviates more."""
+    if any(e.tool == "lookup_comparison" for e in material.lookups):
+        return []
+    named = [(inv, f) for inv in material.investigations for f in select(inv, material)[0] if f.abnormal]
+    if len(named) < 2 or max(len(material.request.findings), len(material.request.samples)) < 2:
+        return []
+    (inv, worse), *_, (other, milder) = sorted(named, key=lambda pair: -pair[1].severity_score)
+    high, low = (number(fact_number(f.evidence.facts, "severity_score")) for f in (worse, milder))
+    first, second = _subject(inv, worse), _subject(other, milder)
+    if high == low:
+        return [f"{first} and {second} deviate alike: both {high} of 100 {cite(worse.evidence, milder.evidence)}."]
+    return [f"{first} deviates more than {second}: {high} against {low} of 100 {cite(worse.evidence, milder.evidence)}."]
 
 
 def _addressed(material: Material) -> list[Investigation]:
@@ -160,27 +166,39 @@ def _about(inv: Investigation, asked: Sequence[Intent], material: Material) -> l
     lines: list[str] = []
     broad = bool({"overview", "what", "list", "which", "who", "is_normal", "exists", "how_many"} & set(asked))
     if (not named and broad) or not abnormal:
-        lines.append(voice.headline(inv) if abnormal else voice.nothing(inv))
+        headline = voice.headline(inv) if abnormal else voice.nothing(inv)
+        lines.append(yes_or_no(material.request, inv.survey, abnormal=bool(abnormal)) + headline)
         lines += series.throughout(inv) if inv.kind == "series" else []
     if not abnormal and inv.kind != "image" and not findings:
         findings = list(inv.findings[:1])
         asked = ["what", *asked]
     if not lines and findings and len(material.investigations) > 1 and inv.kind != "events":
         lines.append(f"{name(inv.source)}: {cite(inv.survey)}")
-    most = material.request.limit or (len(findings) if "list" in asked else MOST_TOLD[inv.kind])
+    listing = "list" in asked
+    most = material.request.limit or (MOST_LISTED if listing else MOST_TOLD[inv.kind])
     told = sorted(findings, key=lambda f: -f.severity_score)[:most] if "how_bad" in asked and len(asked) == 1 else findings[:most]
     material.shown += [f.evidence.id for f in told]
     kinds = [i for i in asked if i in _TELL] or ["overview"]
     if {"overview", "what", "list"} & set(kinds):  # a description already says when, where in short, and how bad
         kinds = [
             i for i in kinds if i not in ("when", "how_bad", "which", "who", "list", "is_normal", "exists", "how_many", "show")
-        ]
+        ] or ["list"]
+    if kinds == ["how_many"] and named:
+        lines.append(f"{count(len(findings), 'finding' if findings and findings[0].abnormal else inv.kind)} {cite(inv.survey)}.")
+    if {"compare", "how_bad"} <= set(kinds):  # how bad each one is, is the comparison
+        kinds.remove("compare")
     if inv.kind == "image" and "where" in kinds:  # a place is told with everything a description says
         kinds = [i for i in kinds if i not in ("overview", "what", "which", "list")]
     for kind in dict.fromkeys(kinds):
-        lines += [f"- {sentence}" for f in told for sentence in _TELL[kind](voice, inv, f)]  # type: ignore[index]
-    if len(findings) > len(told) and not named:
-        lines.append(f"There are {count(int(_total(inv)), 'finding')} in all; ask for the list to see more {cite(inv.survey)}.")
+        for f in told:
+            verdict = yes_or_no(material.request, f.evidence, abnormal=f.abnormal) if named and kind in _YES_OR_NO else ""
+            bullet = "" if verdict and len(told) == 1 else "- "
+            lines += [f"{bullet}{verdict}{sentence}" for sentence in _TELL[kind](voice, inv, f)]  # type: ignore[index]
+    if "explain" in asked and either("confidence").search(material.request.question.lower()):
+        lines += [f"- {_confidence(inv, f)}" for f in told if f.abnormal]
+    if len(findings) > len(told) and not named and not material.request.limit:
+        more = "" if listing else "; ask for the list to see more"
+        lines.append(f"There are {count(int(_total(inv)), 'finding')} in all{more} {cite(inv.survey)}.")
     if "explain" in asked or inv.source in material.fresh:
         lines.append(method(inv))
     if "explain" in asked:
@@ -232,11 +250,26 @@ def _subject(inv: Investigation, finding: Finding) -> str:
     return series.time_said(finding.evidence.facts, start) if inv.kind == "series" else moment(start)
 
 
-def _normality(voice: ModuleType, inv: Investigation, finding: Finding) -> list[str]:
-    """Yes or no for one thing."""
-    if finding.abnormal:
-        return [f"No. {voice.describe(finding)}"]
-    return [f"Yes. {voice.describe(finding)}"]
+_YES_OR_NO = ("is_normal", "exists")
+
+
+def yes_or_no(request: Request, evidence: Evidence, *, abnormal: bool) -> str:
+    """The first words of an answer to a yes-or-no question, by what a yes means there; empty when it asks neither."""
+    if request.expects == "either" or evidence.facts.get("undecided") or not {*_YES_OR_NO, "overview"} & set(request.intents):
+        return ""
+    yes = abnormal == (request.expects == "abnormal")
+    if abnormal:
+        return "Yes, it looks so. " if yes else "No, it does not look so. "
+    return "Yes, as far as I can measure. " if yes else "No, not as far as I can measure. "
+
+
+def _confidence(inv: Investigation, finding: Finding) -> str:
+    """How sure a finding is, and on what that rests."""
+    percent = number(fact_number(finding.evidence.facts, "confidence_percent"))
+    basis = (
+        "from normal examples" if finding.evidence.calibrated else "without normal examples, so it is a guess from its own spread"
+    )
+    return f"{_subject(inv, finding)}: {percent} % sure, {basis} {cite(finding.evidence)}."
 
 
 def _why(voice: ModuleType, inv: Investigation, finding: Finding) -> list[str]:
@@ -254,7 +287,7 @@ _TELL: dict[str, _Teller] = {
     "who": lambda voice, inv, f: [voice.describe(f)],
     "why": _why,
     "how_bad": _severity,
-    "is_normal": _normality,
+    "is_normal": lambda voice, inv, f: [voice.describe(f)],
     "exists": lambda voice, inv, f: [voice.describe(f)],
     "show": lambda voice, inv, f: [voice.describe(f)],
     "compare": lambda voice, inv, f: [voice.describe(f)],
@@ -268,10 +301,27 @@ def _help(_: Material) -> list[str]:
 
 
 def _unsupported(material: Material) -> list[str]:
-    reason = material.request.reason or "I cannot do that."
+    reason = (material.request.reason or "I cannot do that").rstrip(".")
     return [
-        f"{reason} I can find what is abnormal in the files of this chat, say when, where, why it stands out and how bad it is."
+        f"{reason[:1].upper()}{reason[1:]}. I can say what is abnormal in the files of this chat, when, where, why it stands out and "
+        "how bad it is."
     ]
+
+
+def _small_talk(material: Material) -> list[str]:
+    """Thanks, goodbyes and greetings, each with what may come next."""
+    said = material.request.question.lower().strip()
+    if material.request.targeted:
+        return []
+    if either("thanks").search(said):
+        return ["You are welcome. Ask on, or drop in more files."]
+    if either("bye").search(said):
+        return ["Goodbye. This chat and its evidence are kept."]
+    if either("agreed").search(said):
+        return ["All right. Ask on, or drop in more files."]
+    if material.investigations:
+        return ["Hello. Ask on about these files, or drop in more."]
+    return ["Hello. Drop in files and ask what is wrong with them."]
 
 
 def _rule(material: Material) -> list[str]:
@@ -284,7 +334,7 @@ def _rule(material: Material) -> list[str]:
 
 _TALK: dict[Intent, Callable[[Material], list[str]]] = {
     "help": _help,
-    "greeting": lambda m: ["Hello. Drop in files and ask what is wrong with them."] if not m.request.targeted else [],
+    "greeting": _small_talk,
     "unsupported": _unsupported,
     "define_rule": _rule,
     "undo": lambda m: ["There is nothing to undo: I keep evidence and never change files. Start a new chat to begin again."],

@@ -131,9 +131,9 @@ class EvidenceStore:
             db.execute("UPDATE threads SET title = ? WHERE id = ?", (title, thread))
 
     def threads(self) -> list[ThreadInfo]:
-        """The chats that have at least one turn, newest first."""
+        """The chats, newest first; one whose first turn was never finished has none."""
         rows = self._rows(
-            "SELECT t.id, t.title, t.updated, COUNT(n.number) FROM threads t JOIN turns n ON n.thread = t.id "
+            "SELECT t.id, t.title, t.updated, COUNT(n.number) FROM threads t LEFT JOIN turns n ON n.thread = t.id "
             "GROUP BY t.id ORDER BY t.updated DESC, t.rowid DESC"
         )
         return [ThreadInfo(thread=i, title=title, updated=datetime.fromisoformat(when), turns=n) for i, title, when, n in rows]

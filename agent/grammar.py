@@ -25,10 +25,11 @@ from agent.reading.concepts import (
     read_view,
 )
 from agent.reading.entities import find_entities
+from agent.reading.expectation import read_expectation
 from agent.reading.findings import find_references, relative_times
 from agent.reading.names import Named, blank
 from agent.reading.photos import find_samples, find_sources
-from agent.reading.phrases import either, word
+from agent.reading.phrases import either, word, wordlist
 from agent.reading.tidy import MAX_CHARS, Tidy, tidy
 from agent.times import find_times
 
@@ -37,9 +38,12 @@ NOT_UNDERSTOOD = (
     "I did not understand the question, so I tell what stands out. You can ask what, when, where, which, why or how bad, or name an "
     "image, a channel or a time."
 )
-OUTSIDE = "that is outside what I do: I look for anomalies in the files of this chat"
+OUTSIDE = "That is outside what I do: I look for anomalies in the files of this chat."
+ADVICE = "What to do is your decision; I can only say how far something deviates from normal."
 ELLIPSIS_WORDS = 4
-"""A question of at most this many words that names nothing continues the question before it."""
+"""A question of at most this many words that says nothing of its own continues the question before it."""
+_BROAD: frozenset[Intent] = frozenset(("list", "overview", "how_many"))
+"""A request for everything is not narrowed by what the question before it pointed at."""
 _REFERRING: frozenset[Intent] = frozenset(
     (
         "why",
@@ -86,7 +90,10 @@ def understand(question: str, context: Context, *, embed: Embed | None = None) -
         negation=read_negation(text.plain, found.intents), notes=named.notes,
     )  # fmt: skip
     request = _decide(request, text, bool(named.spans or named.unknown), context, embed)
-    return _with_notes(_inherit(request, text, context), context)
+    new = context.fresh and not request.targeted
+    request = replace(request, sources=context.fresh) if new else _inherit(request, text, context)
+    request = replace(request, expects=read_expectation(text.plain, request.intents))
+    return _with_notes(request, text, context)
 
 
 def _known_words(question: str, context: Context) -> frozenset[str]:
@@ -197,7 +204,8 @@ def _inherit(request: Request, text: Tidy, context: Context) -> Request:
     previous = context.previous[-1] if context.previous else None
     if previous is None or not (set(request.intents) & _REFERRING or request.decided_by == "follow-up"):
         return request
-    elliptic = not request.targeted and request.concept is None and len(re.findall(r"\w+", text.plain)) <= ELLIPSIS_WORDS
+    said = re.findall(r"\w+", text.plain)
+    elliptic = not request.targeted and request.concept is None and len(said) <= ELLIPSIS_WORDS and not _says_something(said)
     if not (
         request.decided_by == "follow-up"
         or elliptic
@@ -205,9 +213,10 @@ def _inherit(request: Request, text: Tidy, context: Context) -> Request:
         or either("anaphor").search(text.plain)
     ):
         return request
-    taken = _targets_before(request, previous)
+    broad = bool(_BROAD & set(request.intents)) and "intents" not in request.inherited
+    taken = {name: kept for name, kept in _targets_before(request, previous).items() if name == "sources" or not broad}
     named = request.samples or request.channels or request.times or request.entities or request.sources
-    if previous.references and not request.references and not named:
+    if previous.references and not request.references and not named and not broad:
         taken["references"] = previous.references
     if request.decided_by == "follow-up":
         taken |= {
@@ -217,6 +226,11 @@ def _inherit(request: Request, text: Tidy, context: Context) -> Request:
         }
     changed: Request = replace(request, **taken, inherited=(*request.inherited, *taken))
     return changed
+
+
+def _says_something(words: Sequence[str]) -> bool:
+    """True when some word names a thing or an action of its own, so that the question is about that and not about "it"."""
+    return any(not w.isdigit() and w not in wordlist("says nothing alone") for w in words)
 
 
 def _targets_before(request: Request, previous: Request) -> dict[str, Any]:
@@ -240,9 +254,11 @@ def _targets_before(request: Request, previous: Request) -> dict[str, Any]:
 _LANGUAGE_NAMES = {"de": "German", "fr": "French", "es": "Spanish"}
 
 
-def _with_notes(request: Request, context: Context) -> Request:
+def _with_notes(request: Request, text: Tidy, context: Context) -> Request:
     """Add what the person should be told about how the question was read."""
     notes = list(request.notes)
+    if context.sources and either("advice").search(text.plain):
+        notes.append(ADVICE)
     if len(request.question) > MAX_CHARS:
         notes.append(f"Your message is long; I read its first and last {MAX_CHARS // 2} characters.")
     if request.language == "other":

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from agent.answer import Material, write
@@ -88,7 +88,11 @@ class Conversation:
                 step["detail"] = "; ".join(f"{s.name} ({s.kind})" for s in sources) or "nothing readable"
                 refused = [list(pair) for pair in self._bench_refusals(len(state["files"]))]
         previous = [Request.from_json(r) for r in state.get("previous", [])]
-        request = understand(state["question"], self._bench.context(previous))
+        context = self._bench.context(previous)
+        if state.get("files") and previous:
+            known = {inv.source for inv in self._bench.investigations()}
+            context = replace(context, fresh=tuple(s.name for s in self._bench.sources() if s.name not in known) if known else ())
+        request = understand(state["question"], context)
         return {
             "request": request.to_json(), "previous": [*state.get("previous", []), request.to_json()][-KEPT_REQUESTS:],
             "calls": [], "fresh": [], "tools": [], "failures": [], "refused": refused, "removed": [],
@@ -161,8 +165,17 @@ class Conversation:
             said += [("reader", source.name, f"{source.name}: {note}") for source in fresh[:5] for note in source.notes[:3]]
             said += [("toolbox", self._thread, failure) for failure in state["failures"]]
             said += [("planner", self._thread, sentence) for sentence in self._bench.plan()[1]]
+            kinds = {source.kind for source in self._bench.sources()}
+            strange = [n for n in self._bench.sources("normal") if n.kind not in kinds] if fresh else []
+            said += [
+                ("planner", n.name, f"{n.name} was read as {n.kind} and cannot say what is normal for these files.")
+                for n in strange
+            ]
         drafts = [
-            Evidence(id="", tool=tool, version="1", parameters={}, source=source, locus=Whole(sample=source), facts={"said": sentence})
+            Evidence(
+                id="", tool=tool, version="1", parameters={}, source=source, locus=Whole(sample=source),
+                facts={"said": quiet(sentence)},
+            )
             for tool, source, sentence in said
         ]  # fmt: skip
         return self._store.add_evidence(self._thread, drafts)
@@ -187,3 +200,15 @@ class Conversation:
         for problem in failed:
             log.warning("removed from the answer: %r (%s)", problem.text, "; ".join(problem.problems))
         return {"draft": kept, "removed": [f.text for f in failed]}
+
+
+_QUIET = str.maketrans({"[": "(", "]": ")", "<": "‹", ">": "›", "*": "∗", "\n": " "})
+
+
+def quiet(sentence: str) -> str:
+    """A sentence with file names in it, unable to become markup or a citation.
+
+    >>> quiet("**b** [x](javascript:y) [E1].csv cannot be read")
+    '∗∗b∗∗ (x)(javascript:y) (E1).csv cannot be read'
+    """
+    return sentence.translate(_QUIET)

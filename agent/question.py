@@ -24,6 +24,7 @@ INTENTS: tuple[Intent, ...] = (
 Polarity: TypeAlias = Literal["anomaly", "normal"]
 View: TypeAlias = Literal["heatmap", "frame", "curve", "table"]
 Language: TypeAlias = Literal["en", "de", "fr", "es", "other"]
+Expects: TypeAlias = Literal["normal", "abnormal", "either"]
 DecidedBy: TypeAlias = Literal["rules", "follow-up", "similarity", "default"]
 ReferenceKind: TypeAlias = Literal[
     "evidence", "number", "ordinal", "last", "next", "previous", "worst", "mildest", "it", "label", "all"
@@ -168,8 +169,9 @@ class Request:
     """What one message asks for. Every note is a sentence that can be told to the person.
 
     `sensitivity` is +1 (find more), -1 (find less) or 0; `min_severity` is 0–3. `negation` is True when the question asks for
-    what is *not* abnormal. `unknown` are names that were typed but belong to nothing in the chat. `reason` says why a request is
-    unsupported. `inherited` names the fields taken over from the previous question.
+    what is *not* abnormal; `expects` what a yes means in a yes-or-no question ("is it broken?": abnormal). `unknown` are names
+    that were typed but belong to nothing in the chat. `reason` says why a request is unsupported. `inherited` names the fields
+    taken over from the previous question.
     """
 
     question: str
@@ -185,6 +187,7 @@ class Request:
     sensitivity: int = 0
     min_severity: int = 0
     negation: bool = False
+    expects: Expects = "either"
     rule: RuleDraft | None = None
     view: View | None = None
     export_format: str | None = None
@@ -234,13 +237,15 @@ class Context:
     """What the chat knows when a question comes in.
 
     `sources` in the order they were given, `previous` requests (latest last), `findings` of the last answer in the order they
-    were shown, `now` in seconds since 1970 UTC (used only where it falls into the data).
+    were shown, `now` in seconds since 1970 UTC (used only where it falls into the data). `fresh` are sources given with this
+    question beside older ones: a question that names nothing is about them.
     """
 
     sources: tuple[SourceInfo, ...] = ()
     previous: tuple[Request, ...] = ()
     findings: tuple[PriorFinding, ...] = ()
     now: float | None = None
+    fresh: tuple[str, ...] = ()
 
     def source(self, name: str) -> SourceInfo | None:
         """The source called `name`, or None."""

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import queue
 import sqlite3
@@ -85,7 +86,7 @@ class Session:
         self._store.open_thread(self.thread, "New chat")
         self._bench = Workbench(self._store, self.thread)
         self._conversation = Conversation(self._store, self._bench, self.thread)
-        self._checkpoints = sqlite3.connect(self._store.home / "checkpoints.db", check_same_thread=False, timeout=30)
+        self._checkpoints = _checkpoints(self._store.home)
         self._graph: CompiledStateGraph[Any, Any, Any, Any] | None = None
         self._busy = threading.Lock()
 
@@ -115,10 +116,12 @@ class Session:
         Raises:
             BadInput: the question is too long or too many files were given; nothing is kept then.
         """
+        question = question.encode("utf-8", "replace").decode()  # a terminal may hand over half a character
         if len(question) > limits().max_question_chars:
             raise BadInput(f"The question has {len(question):,} characters; at most {limits().max_question_chars:,} are read.")
         if len(files) + len(normal) > limits().max_files:
             raise BadInput(f"{len(files) + len(normal):,} files were given; at most {limits().max_files:,} are read at once.")
+        yield from self._left_behind()
         files, normal = [Path(f).absolute() for f in files], [Path(n).absolute() for n in normal]
         if files:
             self._store.add_uploads(self.thread, files, "input")
@@ -137,6 +140,17 @@ class Session:
         """Finish the turn that a killed process left behind; nothing that was done is done again."""
         if self.pending():
             yield from self._turn(None)
+
+    def _left_behind(self) -> Iterator[TurnEvent]:
+        """Finish a turn that a killed process left, so that it is in the history before the next one; only its steps are shown."""
+        if not self.pending():
+            return
+        try:
+            yield from (event for event in self.resume() if not isinstance(event, Reply | TextDelta))
+        except UserError:
+            raise
+        except Exception:  # it failed before for a reason of its own; the chat must go on
+            log.exception("a turn that was left behind could not be finished")
 
     def _config(self) -> Any:
         return {"configurable": {"thread_id": self.thread}, "recursion_limit": 10_000}
@@ -161,7 +175,7 @@ class Session:
         try:
             while (event := events.get()) is not None:
                 if isinstance(event, BaseException):
-                    raise event
+                    raise _as_user_error(event, self._store.home)
                 if isinstance(event, Reply):
                     yield from (TextDelta(text=line + "\n") for line in event.answer.split("\n"))
                 yield event
@@ -222,6 +236,35 @@ class Session:
     def source_facts(self) -> list[dict[str, Any]]:
         """Name, kind and plain facts of every source in the chat, e.g. the roles found in an event log."""
         return [{"name": s.name, "kind": s.kind, **s.summary, "notes": list(s.notes)} for s in self._bench.sources()]
+
+
+def _checkpoints(home: Path) -> sqlite3.Connection:
+    """The database in which turns in progress are kept.
+
+    Raises:
+        BadInput: it cannot be opened.
+    """
+    path = home / "checkpoints.db"
+    try:
+        database = sqlite3.connect(path, check_same_thread=False, timeout=30)
+        database.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as error:
+        raise BadInput(
+            f"{str(path)!r} cannot be used ({error}). Move it away, or set TELLTALE_HOME to another folder."
+        ) from error
+    return database
+
+
+_NO_ROOM = frozenset((errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO))
+
+
+def _as_user_error(error: BaseException, home: Path) -> BaseException:
+    """A full or broken disk is nobody's bug; anything else stays what it is."""
+    if isinstance(error, sqlite3.OperationalError) or (isinstance(error, OSError) and error.errno in _NO_ROOM):
+        full = BadInput(f"{str(home)!r} could not be written ({error}). Free some space, or set TELLTALE_HOME to another folder.")
+        full.__cause__ = error
+        return full
+    return error
 
 
 def _markdown(lines: Sequence[str]) -> str:

@@ -19,6 +19,8 @@ _CITATION = re.compile(r"\[(E\d+(?:\s*,\s*E\d+)*)\]")
 _QUOTED = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 _STAMP = re.compile(r"\b(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2})(:\d{2}(?:\.\d+)?)?)?(?: UTC|Z)?")
 _CLOCK = re.compile(r"\b(\d{1,3}):(\d{2})(?::(\d{2}))?(\.\d+)?\b")
+_SAID = re.compile(r"_(.*)_ \[(E\d+)\]", re.DOTALL)
+"""A remark about the conversation itself (what could not be read, how a question was understood): its evidence is the sentence."""
 _NUMBER = re.compile(r"(?<![\w.])[-−+]?\d+(?:[ ,]\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?(?:\s?%)?", re.IGNORECASE)
 
 
@@ -56,6 +58,9 @@ def check_sentence(text: str, evidence: Mapping[str, Evidence]) -> Check:
     >>> check_sentence("The score is 0.7 [E1].", {"E1": e}).problems
     ("'0.7' is not in E1",)
     """
+    remark = _SAID.fullmatch(text)
+    if remark and remark[2] in evidence and evidence[remark[2]].facts.get("said") == remark[1]:
+        return Check(text=text, cited=(remark[2],), problems=())
     ids = cited_ids(text)
     problems = [f"{i} does not exist" for i in ids if i not in evidence]
     known = [evidence[i] for i in ids if i in evidence]
@@ -162,7 +167,7 @@ class _Leaves:
         """True when some value equals the claim at the precision it is printed with."""
         if claim.kind == "name":
             return any(_plain(claim.text) in _plain(string) for string in self.strings)
-        whole = re.compile(rf"(?<!\w)(?<!\d\.){re.escape(claim.text)}(?!\w|\.\d)")
+        whole = re.compile(rf"(?<!\w)(?<!\d\.){re.escape(claim.text)}(?!\d|\.\d)")
         if any(whole.search(string) for string in self.strings):
             return True
         if claim.kind == "stamp":

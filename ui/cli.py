@@ -30,6 +30,9 @@ Normal = Annotated[list[Path] | None, typer.Option("--normal", help="What normal
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    from ui.logs import quiet_terminal
+
+    quiet_terminal()
     try:
         app(args=list(argv) if argv is not None else None)
     except UserError as error:
@@ -81,6 +84,7 @@ def ask(
     if not all(roles.values()):
         raise BadInput(f"--role {role!r}: expected ROLE=COLUMN, e.g. --role subject=Image.")
     session = Session(thread=thread, model=model)
+    print(f"chat {session.thread}", file=sys.stderr)  # at the start, so that a killed question can be gone on with
     try:
         reply = follow(session.ask(question, files=files or (), normal=normal or (), rules=rule or (), roles=roles))
     finally:
@@ -91,7 +95,7 @@ def ask(
         print(json.dumps(reply.to_json(), ensure_ascii=False, default=str))
     else:
         print(answer_text(reply))
-        print(f"({reply.model}, {reply.seconds:.1f} s, chat {reply.thread})", file=sys.stderr)
+        print(f"({reply.model}, {reply.seconds:.1f} s; go on with --thread {reply.thread})", file=sys.stderr)
     for name, message in reply.refused:
         line = message if name in message else f"{name}: {message}"
         print(f"telltale: not read: {plain(' '.join(line.split()))}", file=sys.stderr)

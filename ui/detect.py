@@ -74,7 +74,10 @@ def detect(
         written: list[str] = []
 
         def write(path: str, data: bytes) -> None:
-            write_atomic(out / path, data)
+            try:
+                write_atomic(out / path, data)
+            except OSError as error:
+                raise BadInput(f"--out {str(out)!r}: {path} could not be written ({error.strerror}). Free some space.") from error
             written.append(path)
 
         (out / "run.json").unlink(missing_ok=True)

@@ -81,7 +81,8 @@ def _by_id(text: str, noun: str, found: _Found) -> None:
         inside = 1 <= number <= len(findings)
         found.add("number", m, [number - 1] if inside else [], number)
         if findings and not inside:
-            found.notes.append(f"There are only {len(findings)} findings, so there is no number {number}.")
+            there = "is only one finding" if len(findings) == 1 else f"are only {len(findings)} findings"
+            found.notes.append(f"There {there}, so there is no number {number}.")
 
 
 def _by_place(free: str, noun: str, found: _Found) -> None:
@@ -106,15 +107,30 @@ def _by_place(free: str, noun: str, found: _Found) -> None:
     if findings and not found.made:
         for m in re.finditer(rf"\b(?:is|was|are|were) (?:the )?({worst})\b(?! than)", free):
             found.add("worst", m, _ranked(findings, "")[:1])
+        for m in re.finditer(r"\b(?:came|happened|was|started|began|occurred) first\b", free):
+            found.add("ordinal", m, _in_time(findings, "")[:1], 1)
+    for m in (
+        re.finditer(rf"\bthe ({ORDINAL})(?= *(?:$|[?.!,;])| (?:and|or|with|to|than|against|versus|vs)\b)", free)
+        if findings
+        else ()
+    ):
+        if not any(a < m.end() and m.start() < b for a, b in found.spans):
+            _counted(ordinal(m[1]), m, "one", found)
+    for m in re.finditer(rf"\b({ORDINAL})[- ]({worst}|{mildest})\b", free) if findings else ():
+        ranked = _ranked(findings, "") if re.fullmatch(worst, m[2]) else _ranked(findings, "")[::-1]
+        at = ordinal(m[1])
+        found.add("ordinal", m, ranked[at - 1 : at] if at > 0 else ranked[-1:], at if at > 0 else None)
 
 
 def _counted(at: int, m: re.Match[str], thing: str, found: _Found) -> None:
     findings = found.context.findings
-    order = _in_time(findings, thing)
+    # "the second one" counts in the order shown, "the second spike" in time
+    order = list(range(len(findings))) if thing in ("one", "ones", "thing") else _in_time(findings, thing)
     picked = [order[at - 1 if at > 0 else at]] if at != 0 and -len(order) <= at <= len(order) else []
     found.add("last" if at == -1 else "ordinal", m, picked, at if at > 0 else None)
     if findings and not picked:
-        found.notes.append(f"There are only {len(order)} such findings, so I cannot tell which is {m[0].strip()!r}.")
+        there = "is only one such finding" if len(order) == 1 else f"are only {len(order)} such findings"
+        found.notes.append(f"There {there}, so I cannot tell which is {m[0].strip()!r}.")
     elif picked and at > 0 and picked[0] != at - 1:
         found.notes.append(f"I took {m[0].strip()!r} in order of time.")
 
@@ -126,7 +142,8 @@ def _by_name(free: str, noun: str, found: _Found) -> None:
         fitting = _labelled(found.context.findings, m[1])
         found.add("label" if fitting else "it", m, fitting or found.before or every)
     pronoun = either("pronoun").search(free)
-    if found.context.previous and pronoun is not None and not found.made:
+    compared = len(found.made) == 1 and re.search(r"\b(?:compar\w+|than|versus|vs)\b", free)
+    if found.context.previous and pronoun is not None and (not found.made or (compared and found.before)):
         found.add("it", pronoun, found.before or every)
 
 
@@ -160,6 +177,11 @@ def _beside(found: _Found, step: int) -> list[int]:
     return [order[at]] if 0 <= at < len(order) else []
 
 
+_BARE = re.compile(
+    r"^(?:and |but |so )*(?:what (?:about|happened|happens|was|is) )?(?:just |right |shortly |directly |immediately )?"
+    r"(?P<how>before|after)(?:wards)?(?: (?:that|it|this|then))?[?.! ]*$"
+)
+"""A question that only moves the time: as long a stretch before or after the one talked about."""
 _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _HOW = {"leading up to": "before", "prior to": "before", "until": "before", "following": "after", "since": "after"}
 _LEAD = re.compile(
@@ -172,7 +194,13 @@ _LEAD = re.compile(
 
 
 def relative_times(text: str, references: Sequence[Reference], context: Context) -> Iterator[TimeRange]:
-    """Times said by a finding: "after that", "10 seconds before the last spike", "during E3"."""
+    """Times said by a finding: "after that", "10 seconds before the last spike", "during E3", or a bare "and before?"."""
+    bare = _BARE.match(text)
+    if bare is not None and context.previous and not any(reference.kind != "it" for reference in references):
+        beside = list(_beside_before(bare, references, context))
+        if beside:
+            yield from beside
+            return
     for reference in references:
         lead = _LEAD.search(text[: max(text.find(reference.text), 0)])
         if lead is None:
@@ -186,6 +214,23 @@ def relative_times(text: str, references: Sequence[Reference], context: Context)
             low, high = _beside_span(lead, how, start, end, name, context)
             if high > low:
                 yield TimeRange(source=name, start_s=low, end_s=high, text=(lead[0] + reference.text).strip(), mention=_RELATIVE)
+
+
+def _beside_before(bare: re.Match[str], references: Sequence[Reference], context: Context) -> Iterator[TimeRange]:
+    """As long a stretch before or after the time asked before; without one, all that lies beside the findings told before."""
+    previous = context.previous[-1]
+    spans = [(t.source, t.start_s, t.end_s, t.end_s - t.start_s) for t in previous.times[-1:]]
+    if not spans and not references:
+        chosen = previous.findings or range(len(context.findings))
+        named = [context.findings[i] for i in chosen if i < len(context.findings)]
+        timed = [(f.source, f.start_s, f.start_s if f.end_s is None else f.end_s) for f in named if f.start_s is not None]
+        spans = [(*span, float("inf")) for span in (timed[:1] if bare["how"] == "before" else timed[-1:])]
+    for name, start, end, length in spans:
+        limit = getattr(context.source(name), "duration_s", None)
+        low, high = (max(0.0, start - length), start) if bare["how"] == "before" else (end, end + length)
+        high = high if limit is None else min(high, limit)
+        if high > low:
+            yield TimeRange(source=name, start_s=low, end_s=high, text=bare[0].strip(" ?.!"), mention=_RELATIVE)
 
 
 def _beside_span(lead: re.Match[str], how: str, start: float, end: float, name: str, context: Context) -> tuple[float, float]:
