@@ -26,7 +26,7 @@ from agent.reading.concepts import (
 )
 from agent.reading.entities import find_entities
 from agent.reading.expectation import read_expectation
-from agent.reading.findings import find_references, relative_times
+from agent.reading.findings import find_references, places_of_findings, relative_times
 from agent.reading.names import Named, blank
 from agent.reading.photos import find_samples, find_sources
 from agent.reading.phrases import either, word, wordlist
@@ -118,7 +118,7 @@ def _targets(text: Tidy, question: str, context: Context) -> _Targets:
     parts: list[Named] = [find_sources(words, context)]
     timed = _timed_sources(parts[0].sources, context)
     read = find_times(words, timed, now=context.now)
-    parts.append(find_samples(words, context, blocked=read.spans))
+    parts.append(find_samples(words, context, blocked=(*read.spans, *places_of_findings(words, context))))
     rest = blank(words, [*read.spans, *parts[-1].spans])
     for source in context.sources:
         if parts[0].sources and source.name not in parts[0].sources:

@@ -122,6 +122,18 @@ def _by_place(free: str, noun: str, found: _Found) -> None:
         found.add("ordinal", m, ranked[at - 1 : at] if at > 0 else ranked[-1:], at if at > 0 else None)
 
 
+_BARE_PLACE = re.compile(rf"\bthe ({ORDINAL})(?= *(?:$|[?.!,;])| (?:and|or|with|to|than|against|versus|vs)\b)")
+"""As in "compare the first and the second"."""
+
+
+def places_of_findings(text: str, context: Context) -> tuple[Span, ...]:
+    """Where "the second" or "second worst" counts findings and not photos: after findings were told, unless photos were asked for."""
+    if not context.findings or (context.previous and context.previous[-1].samples):
+        return ()
+    ranked = re.compile(rf"\b(?:{ORDINAL})[- ](?:{word('worst')}|{word('mildest')})\b")
+    return tuple(m.span() for pattern in (_BARE_PLACE, ranked) for m in pattern.finditer(text))
+
+
 def _counted(at: int, m: re.Match[str], thing: str, found: _Found) -> None:
     findings = found.context.findings
     # "the second one" counts in the order shown, "the second spike" in time

@@ -2,7 +2,7 @@
 
 A line of `questions.jsonl` is (chat, question, intents, what else). Targets: `samples` (names), `channels`, `entities`, `sources`,
 `times` ((start, end) in seconds), `findings` (indices of the last answer), `concept`, `limit`, `view`, `rule` ((subject, polarity)),
-`sensitivity`, `min_severity`, `negation`, `reason` and `note` (parts of the sentence), `format`, `language`. What a row does not
+`sensitivity`, `min_severity`, `negation`, `expects`, `reason` and `note` (parts of the sentence), `format`, `language`. What a row does not
 list is not checked.
 """
 
@@ -114,7 +114,7 @@ def mistakes(row: Row, request: Request) -> list[str]:
             name: getattr(request, name)
             for name in ("intents", "channels", "entities", "sources", "findings", "concept", "limit", "view")
         },
-        **{name: getattr(request, name) for name in ("sensitivity", "min_severity", "negation", "language")},
+        **{name: getattr(request, name) for name in ("sensitivity", "min_severity", "negation", "language", "expects")},
         "samples": tuple(s.sample for s in request.samples),
         "times": tuple((t.start_s, t.end_s) for t in request.times),
         "rule": (rule.subject, rule.polarity) if rule else None,
