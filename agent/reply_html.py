@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, TypeAlias
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Link: TypeAlias = Callable[[str], str | None]
 """From a picture's path to the address it can be shown at (a URL or a data URI), None when it is gone."""
 
+_WORDS = re.compile(r"\w+")
 _CITATION = re.compile(r"\[(E\d+(?:\s*,\s*E\d+)*)\]")
 _TEMPLATES = FilePath(__file__).parent / "templates"
 
@@ -80,18 +82,38 @@ def answer_html(markdown: str, *, key: str, known: Iterable[str] = ()) -> str:
 
 
 def verdict_html(reply: Reply) -> str:
-    """One line: how bad, how many, how sure."""
+    """One line: how bad, how many, how sure. An all-clear in green needs normal references; "" when nothing was judged."""
     worst = max(reply.anomalies, key=lambda a: (a.severity, a.severity_score), default=None)
-    return _render("verdict", reply=reply, worst=worst)
+    return _render("verdict", reply=reply, worst=worst, calibrated=any(item.calibrated for item in reply.evidence))
 
 
-def pictures_html(panels: Sequence[Panel], *, key: str, link: Link) -> str:
-    """Pictures of a reply: heatmaps and photos as a grid, keyframes as a strip in time order; "" without any."""
-    shown = [(panel, link(panel.path)) for panel in panels if panel.path is not None]
+def pictures_html(reply: Reply, *, key: str, link: Link) -> str:
+    """Pictures of a reply: heatmaps and photos as a grid, plots of sensors wider, keyframes as a strip in time order; or ""."""
+    shown = [(_titled(panel, reply), link(panel.path)) for panel in reply.panels if panel.path is not None]
     found = [(panel, url) for panel, url in shown if url is not None]
-    grid = [pair for pair in found if pair[0].kind in ("heatmap", "picture")]
+    drawn = {item.id for item in reply.evidence if isinstance(item.locus, Interval)}
+    plots = [pair for pair in found if pair[0].kind == "picture" and pair[0].evidence in drawn]
+    grid = [pair for pair in found if pair[0].kind in ("heatmap", "picture") and pair not in plots]
     strip = [pair for pair in found if pair[0].kind == "keyframe"]
-    return _render("pictures", grid=grid, strip=strip, key=key) if grid or strip else ""
+    return _render("pictures", grid=grid, plots=plots, strip=strip, key=key) if found else ""
+
+
+def _titled(panel: Panel, reply: Reply) -> Panel:
+    """A plain picture of a finding is called what the finding is, and when; a detector's name says nothing to people."""
+    if panel.kind != "picture" or panel.evidence is None:
+        return panel
+    found = next((anomaly for anomaly in reply.anomalies if panel.evidence in anomaly.evidence), None)
+    if found is None:
+        return panel
+    base = time_bases(reply.panels).get(found.source, ("s", None))
+    times = [_span(locus, *base) for locus in found.loci if isinstance(locus, Interval)]
+    return replace(panel, caption=", ".join([f"{found.source}: {found.label}", *times[:1]]))
+
+
+def _span(locus: Interval, unit: str, epoch_s: float | None) -> str:
+    """From when to when, in short: a day is said once."""
+    start, end = time_text(locus.start_s, unit, epoch_s), time_text(locus.end_s, unit, epoch_s)
+    return f"{start}–{end[11:] if unit == 'clock' and end[:10] == start[:10] else end}"
 
 
 def tables_html(panels: Sequence[Panel], *, limit: int = 50) -> str:
@@ -102,12 +124,22 @@ def tables_html(panels: Sequence[Panel], *, limit: int = 50) -> str:
 
 def evidence_html(reply: Reply, *, key: str, opened: bool = False) -> str:
     """The evidence table, the findings with their severity, and how they were found; "" when the reply rests on nothing."""
-    if not (reply.evidence or reply.tools or reply.refused or reply.removed):
+    refused = [(name, message) for name, message in reply.refused if not _told(message, reply.answer)]
+    if not (reply.evidence or reply.tools or refused or reply.removed):
         return ""
     bases = time_bases(reply.panels)
     rows = [(item, locus_text(item.locus, *bases.get(item.source, ("s", None)))) for item in reply.evidence]
     findings = [(anomaly, where(anomaly, bases)) for anomaly in reply.anomalies]
-    return _render("evidence", reply=reply, rows=rows, findings=findings, key=key, opened=opened)
+    return _render("evidence", reply=reply, rows=rows, findings=findings, refused=refused, key=key, opened=opened)
+
+
+def _told(message: str, answer: str) -> bool:
+    """True when the answer already says why a file was not read (brackets and stars may have been replaced there).
+
+    >>> _told("a [1].csv: the file is empty.", "_a (1).csv: the file is empty._ [E1]")
+    True
+    """
+    return _WORDS.findall(message) != [] and " ".join(_WORDS.findall(message)) in " ".join(_WORDS.findall(answer))
 
 
 def time_bases(panels: Sequence[Panel]) -> dict[str, tuple[str, float | None]]:

@@ -64,7 +64,7 @@ def report_html(turns: Sequence[AnsweredTurn], *, thread: str, title: str | None
                 "seconds": reply.seconds,
                 "verdict": Markup(verdict_html(reply)),
                 "answer": Markup(answer_html(reply.answer, key=key, known=[item.id for item in reply.evidence])),
-                "pictures": Markup(pictures_html(reply.panels, key=key, link=data_uri)),
+                "pictures": Markup(pictures_html(reply, key=key, link=data_uri)),
                 "curves": [(panel.caption, Markup(curve_svg(panel.data or {}, panel.caption))) for panel in curves],
                 "tables": Markup(tables_html(reply.panels, limit=500)),
                 "evidence": Markup(evidence_html(reply, key=key, opened=True)),

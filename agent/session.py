@@ -132,6 +132,10 @@ class Session:
         state = {"thread": self.thread, "question": question, "files": names, "roles": dict(roles or {}), "started": time.time()}
         yield from self._turn(state)
 
+    def stop(self) -> None:
+        """End the tool at work at its next step."""
+        self._conversation.cancelled.set()
+
     def pending(self) -> bool:
         """True when a killed process left a turn unfinished; `resume` finishes it."""
         return bool(self._compiled().get_state(self._config()).next)

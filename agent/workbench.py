@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from agent.answer import numbered_findings
-from agent.evidence_store import EvidenceStore
+from agent.evidence_store import EvidenceStore, Upload
 from agent.investigation import Investigation
 from agent.planner import ToolCall, choose
 from agent.question import Context, EntityIndex, PriorFinding, Request, SourceInfo
@@ -17,10 +18,14 @@ from core.errors import TelltaleError
 from core.evidence import Interval
 from core.progress import Sink
 from core.samples import EventLog, Series, VideoClip
+from readers.names import shown_name
 from readers.open import Source, open_all
+from readers.source import sha256_file
 
 MOST_ENTITIES = 200_000
 """Names of a log that a question can refer to directly; rarer ones are still found by search."""
+
+_Given: TypeAlias = tuple[list[tuple[str, ...]], dict[str, str]]
 
 
 class Workbench:
@@ -30,27 +35,56 @@ class Workbench:
         self._store, self._thread = store, thread
         self.toolbox = Toolbox(store)
         self._opened: dict[tuple[str, ...], tuple[tuple[Source, ...], tuple[tuple[str, str], ...]]] = {}
+        self._known: dict[str, tuple[list[Upload], _Given]] = {}
         self._infos: dict[str, SourceInfo] = {}
         self._numbered: dict[str, Investigation] = {}
         self.roles: Mapping[str, str] | None = None
 
     def sources(self, role: str = "input") -> tuple[Source, ...]:
-        """The chat's sources of a role, in the order they were given, with names made unique."""
-        found: list[Source] = []
-        for paths in self._batches(role):
-            found += self._open(paths)[0]
-        return tuple(found)
+        """The chat's sources of a role, in the order they were given; the same content given again stays one source."""
+        found: dict[tuple[str, str, str], Source] = {}
+        batches, _ = self._given(role)
+        for source in (source for paths in batches for source in self._open(paths)[0]):
+            # parts of one folder share its hash; photos are not decoded for their names
+            part = "" if source.kind in ("image", "points") else source.samples[0].name
+            found.setdefault((source.kind, source.sha256, part), source)
+        return tuple(found.values())
 
     def refused(self, paths: Sequence[Path]) -> tuple[tuple[str, str], ...]:
-        """(name, sentence) of what could not be read of one batch of uploads."""
-        return self._open(tuple(str(path) for path in paths))[1]
+        """(name, sentence) of what could not be read of one batch of uploads, also where it was given and refused before."""
+        given = [str(path) for path in paths]
+        found: list[tuple[str, str]] = []
+        for role in ("input", "normal"):
+            batches, twins = self._given(role)
+            for batch in batches:
+                refused = self._open(batch)[1] if set(batch) & {*given, *(twins.get(path, "") for path in given)} else ()
+                if set(batch) <= set(given):
+                    found += refused
+                for path in given:
+                    if (first := twins.get(path)) in batch:
+                        old, new = shown_name(str(first)), shown_name(path)
+                        found += [(new, sentence.replace(old, new)) for name, sentence in refused if name == old]
+        return tuple(dict.fromkeys(found))
 
-    def _batches(self, role: str) -> list[tuple[str, ...]]:
-        batches: dict[int, list[str]] = {}
-        for upload in self._store.uploads(self._thread):
-            if upload.role == role:
-                batches.setdefault(upload.batch, []).append(str(upload.path))
-        return [tuple(paths) for paths in batches.values()]
+    def _given(self, role: str) -> _Given:
+        """Batches of paths without those whose content was given before in this role, and which path each of those repeats."""
+        uploads = [upload for upload in self._store.uploads(self._thread) if upload.role == role]
+        if role not in self._known or self._known[role][0] != uploads:
+            sizes = Counter(_size(upload.path) for upload in uploads)
+            first: dict[str, str] = {}
+            twins: dict[str, str] = {}
+            batches: dict[int, list[str]] = {}
+            for upload in uploads:
+                path, size = str(upload.path), _size(upload.path)
+                # only files of one size can be equal; whatever is no file is known by its path
+                content = path if size is None or sizes[size] == 1 else sha256_file(upload.path)
+                if content in first:
+                    twins.setdefault(path, first[content])
+                else:
+                    first[content] = path
+                    batches.setdefault(upload.batch, []).append(path)
+            self._known[role] = (uploads, ([tuple(paths) for paths in batches.values()], twins))
+        return self._known[role][1]
 
     def _open(self, paths: tuple[str, ...]) -> tuple[tuple[Source, ...], tuple[tuple[str, str], ...]]:
         if paths not in self._opened:
@@ -117,6 +151,11 @@ class Workbench:
         if source.key not in self._infos:
             self._infos[source.key] = describe_source(source)
         return self._infos[source.key]
+
+
+def _size(path: Path) -> int | None:
+    """Bytes of a file, None for a folder and for what is gone."""
+    return path.stat().st_size if path.is_file() else None
 
 
 def one_by_one(source: Source) -> list[Source]:

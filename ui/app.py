@@ -20,6 +20,7 @@ from core.errors import UserError
 from core.settings import home, limits
 from ui.chats import Chat, Chats
 from ui.examples import Example, examples
+from ui.looking import Look, Looking
 from ui.messages import Bubble, Html, TurnView, bubbles
 from ui.plots import curve_figure
 
@@ -32,6 +33,7 @@ class Page:
     def __init__(self, chats: Chats, *, strict: bool) -> None:
         self.chats = chats
         self.strict = strict
+        self.looking = Looking()
         self.examples: list[Example] = examples()
         self._finished: dict[tuple[str, int, bool], list[Any]] = {}
 
@@ -47,7 +49,7 @@ class Page:
                 new = gr.Button("New chat", variant="secondary", elem_id="tt-new")
                 earlier = gr.Radio([], label="Your chats", elem_id="tt-chats", container=False)
                 report = gr.Button("Save this chat as a report", size="sm", elem_id="tt-report", interactive=False)
-                download = gr.File(label="Report", visible=False, elem_id="tt-report-file")
+                download = gr.DownloadButton("Download", size="sm", visible=False, elem_id="tt-report-file")
             about = gr.HTML(_header(""), elem_id="tt-header")
             self.chatbot = gr.Chatbot(
                 elem_id="tt-chat", show_label=False, label="Conversation", container=False, scale=1, height="100%", buttons=[],
@@ -66,8 +68,9 @@ class Page:
                     container=False, submit_btn=True, stop_btn=False,
                 )  # fmt: skip
 
-            shown = [self.chatbot, thread, composer, normal, accordion, earlier, report]
+            shown = [self.chatbot, thread, composer, normal, accordion, earlier, report, download]
             quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 64}
+            going = {**quiet, "trigger_mode": "multiple"}  # works also while the stream of the shown chat is open
             blocks.load(
                 self.on_load, [browser], [browser, about, *shown], **quiet, api_visibility="private",
             )  # fmt: skip
@@ -75,10 +78,11 @@ class Page:
             composer.stop(self.on_stop, [thread, browser], None, queue=False, api_visibility="private")
             self.chatbot.example_select(self.on_example, [browser], shown, **quiet, api_visibility="private")
             self.chatbot.option_select(self.on_suggestion, [thread, browser], shown, **quiet, api_visibility="private")
-            earlier.input(self.on_open, [earlier, browser], shown, **quiet, api_visibility="private")
-            new.click(self.on_new, [browser], shown, **quiet, api_visibility="private")
+            earlier.input(self.on_open, [earlier, browser], shown, **going, api_visibility="private")
+            new.click(self.on_new, [browser], shown, **going, api_visibility="private")
             report.click(self.on_report, [thread, browser], [download], api_visibility="private")
             thread.change(None, [thread], None, js="(thread) => window.telltaleThread(thread)")
+            composer.change(None, [composer], None, js="(value) => window.telltaleFiles(value)")
         demo: gr.Blocks = blocks
         return demo
 
@@ -98,7 +102,7 @@ class Page:
         except UserError as error:
             yield (browser, about, *self._empty(owner, note=str(error)))
             return
-        for update in self._follow(chat, owner):
+        for update in self._follow(chat, owner, self.looking.enter(_page_of(request))):
             yield (browser, about, *update)
 
     def on_submit(
@@ -130,15 +134,18 @@ class Page:
     def on_open(self, thread: str, browser: str, request: gr.Request) -> Iterator[Any]:
         """Show an earlier chat."""
         owner = self._owner(browser, request)
+        look = self.looking.enter(_page_of(request))
         try:
             chat = self.chats.get(thread, owner, strict=self.strict)
         except UserError as error:
+            look.end()
             yield self._empty(owner, note=str(error))
             return
-        yield from self._follow(chat, owner)
+        yield from self._follow(chat, owner, look)
 
     def on_new(self, browser: str, request: gr.Request) -> Any:
-        """Clear the page for a new chat; it exists once something is asked."""
+        """Clear the page for a new chat; it exists once something is asked. A turn in progress goes on in its own chat."""
+        self.looking.enter(_page_of(request)).end()
         return self._empty(self._owner(browser, request))
 
     def on_report(self, thread: str, browser: str, request: gr.Request) -> Any:
@@ -150,7 +157,7 @@ class Page:
         folder = home() / "page" / "files" / secrets.token_hex(16)
         path = folder / f"telltale-{chat.thread}.html"
         write_atomic(path, report_html(turns, thread=chat.thread).encode())
-        return gr.File(str(path), visible=True)
+        return gr.DownloadButton(f"Download {path.name}", value=str(path), visible=True)
 
     def _ask(
         self, question: str, files: list[Path], normal: list[Path], thread: str, browser: str, request: gr.Request,
@@ -168,28 +175,32 @@ class Page:
             gr.Warning(str(error).replace("<", "&lt;"))
             yield self._nothing()
             return
-        yield from self._follow(chat, owner)
+        yield from self._follow(chat, owner, self.looking.enter(_page_of(request)))
 
     # what is shown -----------------------------------------------------------------------------------------------------
 
-    def _follow(self, chat: Chat, owner: str) -> Iterator[Any]:
-        """The chat now and after every change, until it rests."""
+    def _follow(self, chat: Chat, owner: str, look: Look) -> Iterator[Any]:
+        """The chat now and after every change, until it rests or the page goes elsewhere."""
         first = True
-        for turns in chat.follow():
+        for turns in look.follow(chat):
+            if turns is None:
+                yield self._nothing()
+                continue
             working = turns[-1:] != [] and turns[-1].reply is None
             messages = self._messages(chat.thread, turns)
             if working:
                 box = gr.update(value=None, submit_btn=False, stop_btn=True) if first else gr.skip()
                 yield (
                     messages, chat.thread if first else gr.skip(), box, gr.update(value=None) if first else gr.skip(),
-                    gr.update(open=False) if first else gr.skip(), gr.skip(), gr.skip(),
+                    gr.update(open=False) if first else gr.skip(), self._chat_list(owner, chat.thread) if first else gr.skip(),
+                    gr.update(interactive=len(turns) > 1) if first else gr.skip(), _no_report() if first else gr.skip(),
                 )  # fmt: skip
                 first = False
                 continue
             yield (
                 messages, chat.thread, gr.update(value=None, submit_btn=True, stop_btn=False) if first
                 else gr.update(submit_btn=True, stop_btn=False), gr.update(value=None) if first else gr.skip(),
-                gr.update(open=False), self._chat_list(owner, chat.thread), gr.update(interactive=bool(turns)),
+                gr.update(open=False), self._chat_list(owner, chat.thread), gr.update(interactive=bool(turns)), _no_report(),
             )  # fmt: skip
 
     def _empty(self, owner: str, note: str = "") -> Any:
@@ -197,11 +208,11 @@ class Page:
             gr.Warning(note.replace("<", "&lt;"))
         return (
             [], "", gr.update(value=None, submit_btn=True, stop_btn=False), gr.update(value=None), gr.update(open=False),
-            self._chat_list(owner, None), gr.update(interactive=False),
+            self._chat_list(owner, None), gr.update(interactive=False), _no_report(),
         )  # fmt: skip
 
     def _nothing(self) -> Any:
-        return tuple(gr.skip() for _ in range(7))
+        return tuple(gr.skip() for _ in range(8))
 
     def _chat_list(self, owner: str, current: str | None) -> Any:
         listed = [(title[:60] or "Untitled", thread) for title, thread in self.chats.listed(owner, strict=self.strict)]
@@ -264,6 +275,16 @@ class Page:
         """Who asks: the signed-in name, else the browser's own id."""
         user = getattr(request, "username", None)
         return f"user:{user}" if user else f"browser:{browser}"
+
+
+def _page_of(request: gr.Request) -> str:
+    """Which open page asks: every tab has a gradio session of its own."""
+    return str(request.session_hash)
+
+
+def _no_report() -> Any:
+    """A report belongs to the chat as it was when it was written."""
+    return gr.update(value=None, visible=False)
 
 
 class _Answered:

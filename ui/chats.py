@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -143,33 +143,51 @@ class Chat:
 
     def _publish(self, view: TurnView) -> None:
         with self._changed:
-            self.running = view
+            self.running = replace(view, stopping=self._stop)
             self._version += 1
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Ask the turn in progress to end at its next sign of life."""
-        self._stop = True
+        """Ask the turn in progress to end at its next step; whoever watches sees at once that it was heard."""
+        with self._changed:
+            if self.running is None:
+                return
+            self._stop = True
+            self.running = replace(self.running, stopping=True)
+            self._version += 1
+            self._changed.notify_all()
+        # sessions without one end at their next event instead
+        stop = getattr(self._session, "stop", None)
+        if stop is not None:
+            stop()
 
     def snapshot(self) -> tuple[list[TurnView], int]:
         """All turns, the one in progress last, and a version that grows with every change."""
         with self._lock:
-            return self.turns + ([self.running] if self.running is not None else []), self._version
+            return self._all(), self._version
 
-    def follow(self, *, interval_s: float = 0.12) -> Iterator[list[TurnView]]:
-        """Yield all turns now and after every change until the turn in progress is over, at most once per `interval_s`."""
+    def _all(self) -> list[TurnView]:
+        return self.turns + ([self.running] if self.running is not None else [])
+
+    def follow(self, *, interval_s: float = 0.12, left: threading.Event | None = None) -> Iterator[list[TurnView]]:
+        """Yield all turns now and after every change until the turn in progress is over, at most once per `interval_s`.
+
+        Ends early, within a fraction of a second, once `left` is set: nobody looks any more. The turn itself goes on.
+        """
         seen = -1
-        pause = threading.Event()
-        while True:
+        left = left or threading.Event()
+        while not left.is_set():
             with self._changed:
-                while self._version == seen and self.running is not None:
-                    self._changed.wait(timeout=1.0)
+                while self._version == seen and self.running is not None and not left.is_set():
+                    self._changed.wait(timeout=0.1)
                 working = self.running is not None
-            turns, seen = self.snapshot()
-            yield turns
+                turns, version = self._all(), self._version
+            if version != seen:
+                seen = version
+                yield turns
             if not working:
                 return
-            pause.wait(interval_s)
+            left.wait(interval_s)
 
     @property
     def busy(self) -> bool:
@@ -243,13 +261,22 @@ class Chats:
         return kept
 
     def listed(self, owner: str, *, strict: bool) -> list[tuple[str, str]]:
-        """The chats of `owner` that have a turn, latest first, as (title, thread)."""
+        """The chats of `owner` that have a turn or work on their first, latest first, as (title, thread)."""
+        with self._lock:
+            running = {thread: view.question for thread, chat in self._open.items() if (view := chat.running) is not None}
         found = []
         for info in sorted(self.backend.threads(), key=lambda info: info.updated, reverse=True):
             mine = self._owner(info.thread)
-            if info.turns and (mine == _stamp(owner) or (mine is None and not strict)):
+            if mine != _stamp(owner) and (mine is not None or strict):
+                continue
+            if info.turns:
                 found.append((info.title, info.thread))
-        return found
+            elif info.thread in running:  # its title is given when the first turn ends
+                found.append((running.pop(info.thread), info.thread))
+            running.pop(info.thread, None)
+        # a chat that the store lists only once its first turn has ended
+        first = [(question, thread) for thread, question in running.items() if self._owner(thread) == _stamp(owner)]
+        return first[::-1] + found
 
     def close(self) -> None:
         """Close every open chat."""

@@ -36,6 +36,8 @@ class TurnView:
     steps: tuple[Step, ...] = ()
     text: str = ""
     reply: Reply | None = None
+    stopping: bool = False
+    """Somebody pressed stop, and the work has not yet reached a point where it can end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +122,7 @@ def bubbles(view: TurnView, *, key: str, link: Link, last: bool = True) -> list[
         return shown
     known = [item.id for item in reply.evidence]
     parts: list[Part] = [Html(html=verdict_html(reply) + _answer(reply.answer, key, known))]
-    pictures = pictures_html(reply.panels, key=key, link=link)
+    pictures = pictures_html(reply, key=key, link=link)
     parts += [Html(html=pictures)] if pictures else []
     parts += [panel for panel in reply.panels if panel.kind == "curve" and panel.data is not None]
     rest = tables_html(reply.panels) + evidence_html(reply, key=key)
@@ -147,15 +149,16 @@ def _answer(text: str, key: str, known: Sequence[str]) -> str:
 
 def _step_bubbles(view: TurnView, key: str) -> list[Bubble]:
     """One foldable line for the whole work, with a line per step inside."""
-    if not view.steps:
-        return (
-            [] if view.reply is not None or view.text else [Bubble(role="assistant", title="Starting", status="pending", key=key)]
-        )
     working = view.reply is None
+    if not view.steps:
+        title = "Stopping…" if view.stopping else "Starting"
+        return [] if not working or view.text else [Bubble(role="assistant", title=title, status="pending", key=key)]
     failed = [step for step in view.steps if step.state == "failed"]
     if working:
         current = next((step for step in reversed(view.steps) if step.state == "pending"), view.steps[-1])
         title, log, seconds = current.title, current.note, None
+        if view.stopping:
+            title, log = "Stopping…", "ends at the next step"
     else:
         seconds = view.reply.seconds if view.reply is not None else None
         title = f"{len(view.steps)} steps" if len(view.steps) != 1 else view.steps[0].title

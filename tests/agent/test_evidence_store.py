@@ -41,7 +41,7 @@ def test_turns_and_threads_come_back(tmp_path: Path) -> None:
     store.add_turn("one", "what?", ["a.png"], {"answer": "x"})
     store.close()
     again = EvidenceStore(tmp_path)
-    assert [(t.thread, t.title, t.turns) for t in again.threads()] == [("one", "First", 1)]
+    assert [(t.thread, t.title, t.turns) for t in again.threads()] == [("one", "First", 1), ("empty", "Never asked", 0)]
     assert again.turns("one") == [("what?", ["a.png"], {"answer": "x"})]
 
 

@@ -80,7 +80,7 @@ class ScriptedSession:
         yield StepDone(key="read", title=f"Read {len(good)} files", seconds=0.01, detail=", ".join(names))
         yield StepStarted(key="score", title="Comparing photos")
         for done in range(20):
-            time.sleep(self.store.pace_s)
+            time.sleep(self.store.pace_s * (20 if "slowly" in question else 1))
             yield Progress(key="score", what="frames", done=done + 1, total=20)
         yield StepDone(key="score", title="Compared photos", seconds=20 * self.store.pace_s)
         reply = self.reply(question, good, refused)

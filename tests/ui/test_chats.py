@@ -1,3 +1,4 @@
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from scripted import ScriptedSession, Store
 from agent.reply import Progress, Reply, StepStarted, TurnEvent
 from core.errors import BadInput
 from ui.chats import MAX_OPEN, Backend, Chat, Chats
+from ui.looking import Looking
 
 
 @pytest.fixture
@@ -90,8 +92,40 @@ def test_a_running_turn_can_be_stopped_and_refuses_a_second_question(store: Stor
     with pytest.raises(BadInput, match="still working"):
         chat.start("and now?")
     chat.stop()
+    assert chat.snapshot()[0][-1].stopping
     assert finished(chat).answer.startswith("Stopped")
     assert Endless.closed
+    chats.close()
+
+
+def test_a_chat_is_listed_while_its_first_turn_runs(store: Store, tmp_path: Path):
+    backend = Backend(open=lambda thread: Endless(store, thread), threads=store.threads, describe=lambda: "")
+    chats = Chats(backend, tmp_path / "home")
+    chat = chats.create("browser:ann")
+    assert chats.listed("browser:ann", strict=False) == []
+    chat.start("how many?")
+    assert chats.listed("browser:ann", strict=False) == [("how many?", chat.thread)]
+    assert chats.listed("browser:bob", strict=False) == []
+    chats.close()
+
+
+def test_a_page_that_goes_elsewhere_gets_no_late_update(store: Store, tmp_path: Path):
+    backend = Backend(open=lambda thread: Endless(store, thread), threads=store.threads, describe=lambda: "")
+    chats = Chats(backend, tmp_path / "home")
+    chat = chats.create("browser:ann")
+    chat.start("how many?")
+    looking, seen = Looking(), []
+    look = looking.enter("tab")
+    watching = threading.Thread(target=lambda: seen.extend(look.follow(chat)))
+    watching.start()
+    while len(seen) < 2:
+        time.sleep(0.01)
+    looking.enter("tab").end()
+    count = len(seen)
+    watching.join(timeout=5)
+    assert seen[-1] is None
+    assert len(seen) == count  # the last word came before `enter` returned
+    assert chat.busy
     chats.close()
 
 

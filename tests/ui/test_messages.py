@@ -1,11 +1,14 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from scripted import HOSTILE, ScriptedSession, Store
 
 from agent.reply import Panel, Progress, Reply, StepDone, StepStarted, TextDelta
+from agent.reply_html import evidence_html, pictures_html, verdict_html
 from agent.report import report_html
+from core.evidence import Anomaly, Evidence, Interval, Whole
 from ui.messages import Bubble, Html, TurnView, bubbles, fold, fold_all
 
 
@@ -59,6 +62,47 @@ def test_the_reply_ends_every_step_and_replaces_the_streamed_text():
     assert [bubble.status for bubble in shown] == [None, "done", None]
     assert "final" in html_of(shown)
     assert "draft" not in html_of(shown)
+
+
+def test_a_stop_is_seen_at_once():
+    view = fold_all(TurnView(question="?", stopping=True), [StepStarted(key="a", title="Comparing")])
+    assert bubbles(view, key="t", link=link)[1].title == "Stopping…"
+    assert bubbles(TurnView(question="?", stopping=True), key="t", link=link)[1].title == "Stopping…"
+
+
+def test_only_calibrated_evidence_earns_a_green_badge():
+    seen = Evidence(id="E1", tool="t", version="1", parameters={}, source="a", locus=Whole(sample="a"), threshold=1.0)
+    sure = verdict_html(Reply(answer="x", status="normal", evidence=(replace(seen, calibrated=True),)))
+    unsure = verdict_html(Reply(answer="x", status="normal", evidence=(seen,)))
+    assert "tt-sev0" in sure
+    assert "tt-sev0" not in unsure
+    assert "not calibrated" in unsure
+    assert verdict_html(Reply(answer="x", status="insufficient", evidence=(seen,))) == ""
+
+
+def test_a_plot_is_wide_and_named_after_its_finding(tmp_path: Path):
+    plot = tmp_path / "plot.png"
+    plot.write_bytes(b"x")
+    where = Interval(sample="pump.csv", start_s=60.0, end_s=120.0, peak_s=90.0, channels=("flow",))
+    item = Evidence(id="E2", tool="window_pca", version="1", parameters={}, source="pump.csv", locus=where)
+    found = Anomaly(label="flatline in flow", source="pump.csv", loci=(where,), severity=1, severity_score=20.0, confidence=0.5,
+                    evidence=("E2",))  # fmt: skip
+    panels = (
+        Panel(kind="picture", caption="pump.csv: window pca", source="pump.csv", evidence="E2", path=str(plot)),
+        Panel(kind="curve", caption="", source="pump.csv", data={"seconds": [], "scores": [], "unit": "clock", "epoch_s": 0.0}),
+    )
+    reply = Reply(answer="x", status="abnormal", anomalies=(found,), evidence=(item,), panels=panels)
+    text = pictures_html(reply, key="t", link=link)
+    assert 'class="tt-plot"' in text
+    assert "pump.csv: flatline in flow, 1970-01-01 00:01:00–00:02:00" in text
+    assert "window pca" not in text
+
+
+def test_a_refusal_that_the_answer_tells_is_not_told_again():
+    refused = (("a[1].csv", "a[1].csv: the file is empty."), ("b.csv", "b.csv: cut off."))
+    text = evidence_html(Reply(answer="_a(1).csv: the file is empty._ [E1]", status="insufficient", refused=refused), key="t")
+    assert "b.csv: cut off." in text
+    assert "is empty" not in text
 
 
 def test_a_failed_step_is_marked():

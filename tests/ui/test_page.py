@@ -78,6 +78,7 @@ def test_controls_have_names_and_a_suggestion_is_asked_with_one_click(server: Se
         page = visit.page
         assert page.evaluate("[...document.querySelectorAll('.tt-grid img, .tt-strip img')].filter(e => !e.alt).length") == 0
         assert page.get_by_role("button", name="New chat").count() == 1
+        assert page.get_by_role("textbox", name="Your question").count() == 1
         assert page.get_by_role("button", name=re.compile("^Enlarge: ")).count() == 6
         page.locator("#tt-chat .option", has_text="Where exactly?").click()
         page.wait_for_function("document.querySelectorAll('.tt-question').length == 2")
@@ -120,6 +121,75 @@ def test_a_phone_needs_no_sideways_scrolling(server: Server, browser, photos: li
         box = visit.page.locator("#tt-box").bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= 812
+
+
+def test_the_first_page_fits_a_phone(server: Server, browser):  # type: ignore[no-untyped-def]
+    with Visit(browser, server.url, width=390, height=844) as visit:
+        visit.page.wait_for_selector("#tt-chat .example")
+        edges = visit.page.evaluate(
+            "[...document.querySelectorAll('#tt-chat .example')].map(e => e.getBoundingClientRect())"
+            ".flatMap(b => [Math.round(b.left), Math.round(b.right)])"
+        )
+        assert len(edges) == 8
+        assert min(edges) >= 12
+        assert max(edges) <= 390 - 12
+        cut = "[...document.querySelectorAll('#tt-chat .example, #tt-chat .example *')].filter(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display != 'inline').length"  # noqa: E501
+        assert visit.page.evaluate(cut) == 0
+
+
+def test_going_elsewhere_while_a_turn_runs(server: Server, browser, photos: list[Path]):  # type: ignore[no-untyped-def]
+    with Visit(browser, server.url) as visit:
+        page = visit.page
+        visit.ask("an earlier chat", photos[0])
+        page.locator("#tt-new").click()
+        page.wait_for_selector(".tt-hello")
+        page.fill("#tt-box textarea", "look slowly")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#tt-box .stop-button")
+        running = page.locator("#tt-chats label", has_text="look slowly")
+        running.wait_for()
+        page.locator("#tt-new").click()
+        page.wait_for_selector(".tt-hello")
+        for _ in range(5):  # the turn reports twenty times in eight seconds; none of that may show here
+            page.wait_for_timeout(200)
+            assert page.locator(".tt-question").count() == 0
+        page.locator("#tt-chats label", has_text="an earlier chat").click()
+        page.wait_for_function("document.querySelector('.tt-question')?.innerText == 'an earlier chat'")
+        page.wait_for_timeout(600)
+        assert page.locator(".tt-question").all_inner_texts() == ["an earlier chat"]
+        running.click()
+        page.wait_for_function("document.querySelector('.tt-question')?.innerText == 'look slowly'")
+        page.wait_for_selector("#tt-box .stop-button")
+        assert page.locator(".tt-answer").count() == 0
+        page.wait_for_selector(".tt-answer")
+        page.wait_for_selector("#tt-box .submit-button")
+
+
+def test_stop_is_answered_at_once(server: Server, browser, photos: list[Path]):  # type: ignore[no-untyped-def]
+    with Visit(browser, server.url) as visit:
+        page = visit.page
+        page.fill("#tt-box textarea", "look slowly")
+        page.keyboard.press("Enter")
+        page.locator("#tt-box .stop-button").click()
+        page.wait_for_selector(".tt-answer", timeout=4_000)
+        assert page.inner_text(".tt-answer").startswith("Stopped")
+
+
+def test_a_report_is_named_and_belongs_to_its_chat(server: Server, browser, photos: list[Path]):  # type: ignore[no-untyped-def]
+    with Visit(browser, server.url, width=390, height=844) as visit:
+        page = visit.page
+        visit.ask("broken?", photos[0])
+        page.locator("#tt-side .toggle-button").click()
+        page.locator("#tt-report").click()
+        link = page.locator("#tt-report-file")
+        link.wait_for()
+        with page.expect_download() as download:
+            link.click()
+        assert download.value.suggested_filename in link.inner_text()
+        page.locator("#tt-new").click()
+        page.wait_for_selector("#tt-side:not(.open)")  # it would lie over the new chat
+        page.wait_for_selector(".tt-hello")
+        assert link.count() == 0 or not link.is_visible()
 
 
 def test_files_outside_the_page_are_not_served(server: Server):

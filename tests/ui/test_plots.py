@@ -52,9 +52,25 @@ def test_empty_flat_and_missing_curves_are_drawn_or_left_out(scores: list[float]
     assert ("<svg" in curve_svg(data, "x")) == (scores == [1.0, 1.0])
 
 
-def test_clock_axes_show_the_clock():
-    figure = curve_figure(panel(seconds=[0, 3600, 7200], scores=[1, 2, 3], unit="clock", epoch_s=1_700_000_000.0))
-    assert figure.data[0].customdata[0] == "2023-11-14 22:13:20: 1"
+def test_clock_axes_show_the_clock_at_every_zoom():
+    events = [{"start_s": 3600.0, "end_s": 5400.5, "evidence": "E1", "label": ""}]
+    data = {"seconds": [0, 3600, 7200], "scores": [1, 2, 3], "unit": "clock", "epoch_s": 1_700_000_000.0, "events": events}
+    figure = curve_figure(panel(**data))
+    assert list(figure.data[0].x) == ["2023-11-14T22:13:20.000", "2023-11-14T23:13:20.000", "2023-11-15T00:13:20.000"]
+    assert figure.layout.xaxis.type == "date"
+    assert figure.layout.xaxis.tickvals is None
+    assert figure.layout.yaxis.fixedrange
+    (event,) = figure.layout.shapes
+    assert (event.x0, event.x1) == ("2023-11-14T23:13:20.000", "2023-11-14T23:43:20.500")
+
+
+@pytest.mark.parametrize(
+    ("unit", "last", "kind", "hover"),
+    [("s", 90.0, "date", "%-M:%S.%1f"), ("s", 7200.0, "date", "%-H:%M:%S.%1f"), ("step", 90.0, "linear", ",d")],
+)
+def test_hovering_says_a_time_of_the_video_or_a_row(unit: str, last: float, kind: str, hover: str):
+    axis = curve_figure(panel(seconds=[0.0, last], scores=[1, 2], unit=unit)).layout.xaxis
+    assert (axis.type, axis.hoverformat) == (kind, hover)
 
 
 def test_channels_of_different_size_get_lanes_and_keep_their_values():
@@ -62,5 +78,5 @@ def test_channels_of_different_size_get_lanes_and_keep_their_values():
     figure = curve_figure(panel(seconds=[0, 1, 2], scores=[0, 1, 0], series=series))
     high, low = np.array(figure.data[1].y), np.array(figure.data[2].y)
     assert high.min() > np.nanmax(low)
-    assert figure.data[1].customdata[1].endswith(": 1000")
+    assert figure.data[1].customdata[1] == "1000"
     assert np.isnan(low[2])

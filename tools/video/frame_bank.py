@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from core.progress import step
 from tools.video.frame_features import Units
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Bank:
         allow = torch.from_numpy(allowed).to(bank.device)
         with torch.inference_mode():
             for index in range(count):
+                step("pictures compared", index + 1, count)
                 if not bool(allow[index].any()):
                     continue
                 cells = grids[index].reshape(-1, channels).float()

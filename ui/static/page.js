@@ -7,6 +7,29 @@
     url.hash = "";
     window.history.replaceState(null, "", url);
   };
+  // The files in the question box say their names: beside the icon, or, for a picture that can be shown, when pointed at.
+  window.telltaleFiles = (value) => {
+    const names = (value?.files || []).map((file) => file.orig_name || (file.path || "").split("/").pop());
+    window.setTimeout(() => {
+      document.querySelectorAll("#tt-box .thumbnail-item").forEach((item, index) => {
+        const name = names[index] || "";
+        const picture = item.querySelector("img");
+        item.title = name;
+        if (!picture || (picture.complete && !picture.naturalWidth)) item.dataset.name = name; else item.removeAttribute("data-name");
+        if (picture) picture.onerror = () => { item.dataset.name = name; };
+      });
+    }, 60);
+  };
+  // A cut title is read whole by pointing at it.
+  document.addEventListener("mouseover", (event) => {
+    const chat = event.target.closest?.("#tt-chats label");
+    if (chat) chat.title = chat.innerText.trim();
+  });
+  // On a narrow page the list of chats lies over the conversation; choosing a chat makes way for it.
+  document.addEventListener("click", (event) => {
+    if (window.innerWidth >= 1180 || !event.target.closest?.("#tt-new, #tt-chats label")) return;
+    document.querySelector("#tt-side.open .toggle-button")?.click();
+  });
   // A citation opens the evidence table at its row.
   document.addEventListener("click", (event) => {
     const cite = event.target.closest("a.tt-cite");
@@ -55,6 +78,7 @@
   const ready = () => {
     const chat = document.querySelector("#tt-chat");
     if (!chat) return void window.setTimeout(ready, 100);
+    document.querySelector("#tt-box textarea")?.setAttribute("aria-label", "Your question");
     let asked = 0;
     new MutationObserver(() => {
       const rows = chat.querySelectorAll(".user-row");
