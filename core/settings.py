@@ -16,7 +16,7 @@ from core.errors import BadInput
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What an upload may cost before it is refused."""
+    """What an upload or a setting may cost before it is refused."""
 
     max_file_bytes: int = 4 * 2**30
     max_image_bytes: int = 512 * 2**20
@@ -29,8 +29,13 @@ class Limits:
     max_series_cells: int = 400_000_000
     max_event_rows: int = 50_000_000
     max_points: int = 50_000_000
+    max_point_fields: int = 1_000
+    max_unpack_ratio: float = 200.0  # an archive may unpack to so many times its size …
+    max_unpack_bytes: int = 256 * 2**20  # … and to this many bytes at any ratio: a short array of zeros is no bomb
     max_files: int = 2_000
     max_question_chars: int = 4_000
+    max_window: int = 100_000
+    max_components: int = 10_000
     tool_budget_s: float = 900.0
 
     @classmethod

@@ -47,19 +47,15 @@ def read_ply(path: Path, name: str) -> Cloud:
             if element == "vertex":
                 rows = count
                 break
-            if any(p[1] is None for p in properties) or style != "ascii":
-                if any(p[1] is None for p in properties):
-                    raise BadInput(f"{name}: expected the vertices first, got a list element {element!r} before them.")
-                file.seek(count * np.dtype([(p[0], p[1]) for p in properties]).itemsize, io.SEEK_CUR)
-            else:
-                for _ in range(count):
-                    file.readline()
+            if any(p[1] is None for p in properties):
+                raise BadInput(f"{name}: expected the vertices first, got a list element {element!r} before them.")
+            _pass_over(file, count, None if style == "ascii" else _size(properties), f"{name}: the element {element!r}")
         if rows < 1:
             raise BadInput(f"{name}: expected points, got none.")
         names = [p[0] for p in properties]
         if any(p[1] is None for p in properties):
             raise BadInput(f"{name}: expected plain numbers per vertex, got a list property.")
-        _check(rows, name)
+        _check(rows, names, name)
         order = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}[style]
         dtype = np.dtype([(f"{n}", order + str(t)) for n, t in properties])
         table = _ascii(file, rows, names, name) if style == "ascii" else _binary(file, rows, dtype, name)
@@ -86,6 +82,11 @@ def read_pcd(path: Path, name: str) -> Cloud:
             width, height = int(header["WIDTH"][0]), int(header.get("HEIGHT", ["1"])[0])
             style = header["DATA"][0].lower()
             kinds = {"F": "f", "U": "u", "I": "i"}
+            if min(counts) < 0 or sum(counts) > limits().max_point_fields:
+                raise BadInput(
+                    f"{name}: expected 0 to {limits().max_point_fields:,} numbers per point, "
+                    f"got COUNT {' '.join(header['COUNT'])[:60]}; export the scan again."
+                )
             layout = [
                 (field if count == 1 else f"{field}_{k}", f"<{kinds[kind]}{size}")
                 for field, size, kind, count in zip(fields, sizes, types, counts, strict=True)
@@ -97,9 +98,9 @@ def read_pcd(path: Path, name: str) -> Cloud:
             raise BadInput(f"{name}: the PCD header is incomplete or contradicts itself.") from error
         rows = width * height
         if min(width, height) < 1:
-            raise BadInput(f"{name}: expected points, got none.")
-        _check(rows, name)
+            raise BadInput(f"{name}: expected a width and a height of at least 1, got {width}×{height}; export the scan again.")
         names = [n for n, _ in layout]
+        _check(rows, names, name)
         if style == "ascii":
             table = _ascii(file, rows, names, name)
         elif style == "binary":
@@ -139,6 +140,8 @@ def _ply_header(lines: list[str], name: str) -> tuple[str, list[tuple[str, int, 
                 style = words[1]
             elif words[0] == "element":
                 elements.append((words[1], int(words[2]), []))
+                if elements[-1][1] < 0:
+                    raise BadInput(f"{name}: expected a count of 0 or more, got {line[:60]!r}; export the scan again.")
             elif words[0] == "property":
                 kind = None if words[1] == "list" else _PLY_TYPES[words[1]]
                 elements[-1][2].append((words[-1], kind))
@@ -149,22 +152,53 @@ def _ply_header(lines: list[str], name: str) -> tuple[str, list[tuple[str, int, 
     return style, elements
 
 
-def _check(rows: int, name: str) -> None:
-    """Hold the announced number of points against the limit before any array is made."""
+def _check(rows: int, names: list[str], name: str) -> None:
+    """Hold the announced points against the limits, and their fields against the shape of an array, before one is made."""
     if rows > limits().max_points:
         raise BadInput(f"{name}: the scan announces {rows:,} points, allowed are {limits().max_points:,}.")
+    if len(set(names)) < len(names):
+        raise BadInput(f"{name}: expected every field of a point once, got {', '.join(names)[:200]}; export the scan again.")
+
+
+def _size(properties: list[_Property]) -> int:
+    """Bytes of one binary entry."""
+    return sum(np.dtype(kind).itemsize for _, kind in properties)
+
+
+def _left(file: BinaryIO) -> int:
+    """Bytes from here to the end of the file."""
+    here = file.tell()
+    end = file.seek(0, io.SEEK_END)
+    file.seek(here)
+    return end - here
+
+
+def _pass_over(file: BinaryIO, count: int, size: int | None, what: str) -> None:
+    """Go past `count` entries of `size` bytes, or of one line each (None); a header may announce more than the file holds."""
+    there = _left(file)
+    if count * (1 if size is None else size) > there:
+        raise BadInput(f"{what} announces {count:,} entries, but only {there:,} bytes follow; it is cut off or damaged.")
+    if size is not None:
+        file.seek(count * size, io.SEEK_CUR)
+        return
+    for _ in range(count):
+        if not file.readline():
+            return  # the points that are missing then are what the person is told
 
 
 def _binary(file: BinaryIO, rows: int, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
     """Structured array (rows,)."""
-    data = file.read(rows * dtype.itemsize)
-    if len(data) < rows * dtype.itemsize:
-        raise BadInput(f"{name}: the scan announces {rows:,} points but is cut off after {len(data) // dtype.itemsize:,}.")
-    return np.frombuffer(data, dtype=dtype)
+    there = _left(file)
+    if there < rows * dtype.itemsize:  # before `read` sets aside what the header asks for
+        raise BadInput(f"{name}: the scan announces {rows:,} points but is cut off after {there // dtype.itemsize:,}.")
+    return np.frombuffer(file.read(rows * dtype.itemsize), dtype=dtype)
 
 
 def _ascii(file: BinaryIO, rows: int, names: list[str], name: str) -> NDArray[Any]:
     """Structured array (rows,) of float64 from lines of numbers."""
+    there = _left(file)
+    if rows * len(names) > there:  # a number takes at least a digit
+        raise BadInput(f"{name}: the scan announces {rows:,} points, but only {there:,} bytes follow; it is cut off or damaged.")
     text = file.read()
     lines = text.split(b"\n", rows)[:rows]
     try:
@@ -183,13 +217,22 @@ def _cloud(table: NDArray[Any], names: list[str], grid: tuple[int, int], name: s
     """Pick the coordinates and, when there, the colours."""
     if not {"x", "y", "z"} <= set(names):
         raise BadInput(f"{name}: expected the fields x, y and z, got {', '.join(names)}.")
-    xyz = np.stack([table[axis].astype(np.float32) for axis in "xyz"], axis=-1).reshape(*grid, 3)
-    rgb: NDArray[np.uint8] | None = None
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and counts as not measured
+        xyz = np.stack([table[axis].astype(np.float32) for axis in "xyz"], axis=-1).reshape(*grid, 3)
+    beyond = sum(int((np.isfinite(table[axis]) & np.isinf(xyz[..., k].ravel())).sum()) for k, axis in enumerate("xyz"))
+    notes = (f"{name}: {beyond:,} coordinates beyond ±3.4e38 count as not measured.",) if beyond else ()
+    with np.errstate(over="ignore", invalid="ignore"):  # colours that are no numbers
+        rgb = _colours(table, names, grid)
+    return Cloud(xyz=np.ascontiguousarray(xyz), rgb=rgb, notes=notes)
+
+
+def _colours(table: NDArray[Any], names: list[str], grid: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """Colours (H, W, 3) from red, green and blue or from one packed field."""
     if {"red", "green", "blue"} <= set(names):
         colours = np.stack([table[c].astype(np.float64) for c in ("red", "green", "blue")], axis=-1)
         scale = 255.0 if table.dtype["red"].kind == "f" and colours.max(initial=0.0) <= 1.0 else 1.0
-        rgb = np.clip(colours * scale, 0, 255).astype(np.uint8).reshape(*grid, 3)
-    elif "rgb" in names or "rgba" in names:
+        return np.clip(colours * scale, 0, 255).astype(np.uint8).reshape(*grid, 3)
+    if "rgb" in names or "rgba" in names:
         packed = table["rgb" if "rgb" in names else "rgba"]
         bits = (
             packed.astype("<f4").view("<u4")
@@ -199,5 +242,5 @@ def _cloud(table: NDArray[Any], names: list[str], grid: tuple[int, int], name: s
         if packed.dtype == np.float64:  # ASCII PCD writes the packed float as a number, or the integer itself
             whole = np.all(packed == np.floor(packed)) and packed.max(initial=0.0) >= 1.0
             bits = packed.astype(np.uint32) if whole else packed.astype("<f4").view("<u4")
-        rgb = np.stack([(bits >> s) & 255 for s in (16, 8, 0)], axis=-1).astype(np.uint8).reshape(*grid, 3)
-    return Cloud(xyz=np.ascontiguousarray(xyz), rgb=rgb)
+        return np.stack([(bits >> s) & 255 for s in (16, 8, 0)], axis=-1).astype(np.uint8).reshape(*grid, 3)
+    return None

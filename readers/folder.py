@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,7 @@ from core.errors import BadInput
 from core.samples import Kind
 from core.settings import limits
 from readers.image import Photo, decode
-from readers.names import shown_relative
+from readers.names import listed, shown_relative
 from readers.sniff import Sniffed
 
 _SIDECARS = frozenset(
@@ -53,7 +53,7 @@ class Listing:
 
 
 def listing(folder: Path, name: str, look: Callable[[Path, str], Sniffed], wanted: Kind | None) -> Listing:
-    """Return the files of the kind asked for, or of the kind most of them have.
+    """Return the files of the kind asked for, or of the kind most of them have; a note names the others.
 
     Args:
         folder: the folder, searched with everything below it.
@@ -94,15 +94,29 @@ def listing(folder: Path, name: str, look: Callable[[Path, str], Sniffed], wante
             kept = [f for f in media if f.sniffed.kind in ("points", "image")]
         if not kept:
             raise BadInput(f"{name}: the folder holds nothing of the kind {wanted!r}.")
-        return Listing(files=tuple(kept), problems=tuple(problems))
+        return Listing(files=tuple(kept), problems=tuple(problems), notes=_others(kept, groups))
     if not any(groups.values()):
         raise BadInput(problems[0][1] if len(problems) == 1 else f"{name}: the folder holds nothing that can be opened.")
-    if groups["points"]:
-        return Listing(files=(*groups["points"], *groups["image"]), problems=tuple(problems))
-    best = max(groups.values(), key=len)
-    others = sum(len(g) for g in groups.values()) - len(best)
-    notes = (f"Left out: {others} file{'s' * (others > 1)} of another kind in the same folder.",) if others else ()
-    return Listing(files=tuple(best), problems=tuple(problems), notes=notes)
+    sizes = {kind: len(group) for kind, group in groups.items()}
+    if groups["points"]:  # a picture or mask of a scan is no photo of its own
+        sizes["image"] = len(_loose(media))
+    best = groups[max(sizes, key=lambda kind: sizes[kind])]
+    if best is groups["points"]:
+        best = [*best, *groups["image"]]
+    return Listing(files=tuple(best), problems=tuple(problems), notes=_others(best, groups))
+
+
+def _loose(files: Sequence[Found]) -> list[Found]:
+    """The pictures that belong to no scan."""
+    scans, pictures, _ = scan_pairs(files)
+    used = {s.pair for s in scans}
+    return [f for key, f in pictures.items() if key not in used]
+
+
+def _others(kept: Sequence[Found], groups: Mapping[Kind | None, Sequence[Found]]) -> tuple[str, ...]:
+    """A note that names what another kind keeps out."""
+    names = sorted({f.name for group in groups.values() for f in group} - {f.name for f in kept})
+    return (f"Left out: {len(names):,} file{'s' * (len(names) > 1)} of another kind ({listed(names)}).",) if names else ()
 
 
 def scan_pairs(files: Sequence[Found]) -> tuple[list[Found], dict[str, Found], tuple[str, ...]]:
@@ -126,9 +140,11 @@ def scan_pairs(files: Sequence[Found]) -> tuple[list[Found], dict[str, Found], t
         key = str(base / f.path.stem)
         linked.append(Found(path=f.path, name=f.name, sniffed=f.sniffed, pair=key))
         used.add(key)
-    unused = len([f for f in files if f.sniffed.kind == "image"]) - len(used & pictures.keys())
-    notes = (f"{unused} pictures belong to no scan and were left out.",) if unused else ()
-    return linked, pictures, notes
+    shown = {pictures[key].path for key in used & pictures.keys()}
+    unused = [f.name for f in files if f.sniffed.kind == "image" and f.path not in shown]
+    verb = "pictures belong" if len(unused) > 1 else "picture belongs"
+    note = f"{len(unused):,} {verb} to no scan and {'were' if len(unused) > 1 else 'was'} left out ({listed(unused)})."
+    return linked, pictures, (note,) if unused else ()
 
 
 def is_clip(photos: Sequence[Photo]) -> str:

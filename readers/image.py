@@ -33,6 +33,7 @@ _PILLOW = {
     "png": ("PNG",), "jpeg": ("JPEG", "MPO"), "gif": ("GIF",), "bmp": ("BMP",), "webp": ("WEBP",), "tiff": ("TIFF",), "avif": ("AVIF",),
 }  # fmt: skip
 _WINDOW_SAMPLE = 16
+_EXIF_BYTES = 1 << 16
 # what the libraries find odd in a stranger's file is no line for the person's terminal
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -67,14 +68,21 @@ def inspect(path: Path, name: str, form: str, *, note: str = "") -> Photo:
     else:
         with _pillow(path, name, form) as picture:
             width, height = picture.size
+            _check_size(height, width, name)
             deep = picture.mode in ("I", "F") or picture.mode.startswith("I;16")
             if _exif_orientation(picture) >= 5:
                 width, height = height, width
+    _check_size(height, width, name)
+    return Photo(path=path, name=name, form=form, height=height, width=width, deep=deep, note=note)
+
+
+def _check_size(height: int, width: int, name: str) -> None:
+    """Hold the size in the header against the limit."""
+    allowed = limits().max_image_pixels
     if min(height, width) < 1:
         raise BadInput(f"{name}: expected at least one pixel, got {width}×{height}.")
-    if height * width > allowed.max_image_pixels:
-        raise BadInput(f"{name}: the picture has {width}×{height} pixels, allowed are {allowed.max_image_pixels:,} in all.")
-    return Photo(path=path, name=name, form=form, height=height, width=width, deep=deep, note=note)
+    if height * width > allowed:
+        raise BadInput(f"{name}: the picture has {width}×{height} pixels, allowed are {allowed:,} in all.")
 
 
 def looks_whole(photo: Photo) -> bool:
@@ -150,7 +158,7 @@ def window_of(pictures: Sequence[NDArray[Any]]) -> Window:
     for levels in pictures:
         finite = levels[np.isfinite(levels)] if levels.dtype.kind == "f" else levels.ravel()
         if finite.size:
-            low, high = np.percentile(finite[:: max(1, finite.size // 2_000_000)], (0.1, 99.9))
+            low, high = np.percentile(finite[:: max(1, finite.size // 2_000_000)].astype(np.float64), (0.1, 99.9))
             lows.append(float(low))
             highs.append(float(high))
     if not lows:
@@ -165,8 +173,9 @@ def window_of(pictures: Sequence[NDArray[Any]]) -> Window:
 def to_bytes(levels: NDArray[Any], window: Window) -> NDArray[np.uint8]:
     """Map levels to 0…255 by `window`, NaN to 0."""
     black, white = window
-    scaled = (levels.astype(np.float32) - black) * (255.0 / (white - black))
-    bytes_: NDArray[np.uint8] = np.nan_to_num(np.clip(scaled, 0.0, 255.0), nan=0.0).round().astype(np.uint8)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite levels are clipped like all beyond the window, NaN is black
+        scaled = (levels.astype(np.float32) - black) * (255.0 / (white - black))
+        bytes_: NDArray[np.uint8] = np.nan_to_num(np.clip(scaled, 0.0, 255.0), nan=0.0).round().astype(np.uint8)
     return bytes_
 
 
@@ -205,11 +214,29 @@ def _damaged(name: str, error: BaseException) -> BadInput:
 
 
 def _exif_orientation(picture: Image.Image) -> int:
-    """EXIF orientation 1…8; a broken EXIF block counts as upright."""
+    """EXIF orientation 1…8 without decoding; a broken EXIF block counts as upright."""
+    from PIL import Image
+
     try:
-        return int(picture.getexif().get(0x0112, 1) or 1)
+        if picture.format == "PNG" and "exif" not in picture.info:
+            late = _late_exif(Path(getattr(picture, "filename", "")))
+            picture.info |= {"exif": late} if late else {}
+        # the PNG plugin's own getexif decodes the whole picture
+        return int(Image.Image.getexif(picture).get(0x0112, 1) or 1)
     except Exception:  # EXIF is a stranger's bytes; the picture is still good without it
         return 1
+
+
+def _late_exif(path: Path) -> bytes:
+    """The EXIF chunk of a PNG that comes after the pixels, where the format also allows it; b"" when there is none."""
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length = int.from_bytes(head[:4], "big")
+            if head[4:] == b"eXIf" and length <= _EXIF_BYTES:
+                return file.read(length)
+            file.seek(length + 4, 1)
+    return b""
 
 
 def _upright(picture: Image.Image, notes: list[str]) -> NDArray[Any]:
@@ -217,7 +244,7 @@ def _upright(picture: Image.Image, notes: list[str]) -> NDArray[Any]:
     from PIL import Image
 
     picture.load()
-    orientation = _exif_orientation(picture)
+    orientation = _exif_orientation(picture)  # after loading: Pillow turns a TIFF itself and then forgets its orientation
     turns = {
         2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
         5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
@@ -245,11 +272,17 @@ def _tiff_header(path: Path, name: str) -> tuple[int, int, bool]:
             page = file.pages[0]
             height, width = int(page.imagelength), int(page.imagewidth)  # type: ignore[union-attr]
             dtype = page.dtype
+            values = math.prod(page.shape)
             turned = page.tags.valueof(274, 1) >= 5  # type: ignore[union-attr]
     except Exception as error:  # tifffile raises many kinds on damaged directories
         raise _damaged(name, error) from error
     if dtype is None:
         raise BadInput(f"{name}: expected a TIFF of 8, 16 or 32 bits per channel, got an unknown sample format.")
+    if values > 4 * limits().max_image_pixels:
+        raise BadInput(
+            f"{name}: the picture holds {values:,} values ({width}×{height} pixels of many samples), "
+            f"allowed are {4 * limits().max_image_pixels:,}; export one picture of it."
+        )
     if turned:
         height, width = width, height
     return height, width, dtype.itemsize > 1
@@ -278,6 +311,12 @@ def _tiff_levels(photo: Photo) -> NDArray[Any]:
         raise BadInput(f"{photo.name}: expected a flat picture, got an array of shape {levels.shape}.")
     if levels.dtype.kind not in "uif":
         raise BadInput(f"{photo.name}: expected whole or floating numbers, got {levels.dtype.name}.")
+    if levels.dtype.kind == "f":
+        if levels.dtype.itemsize > 4:
+            with np.errstate(over="ignore"):  # beyond float32 is infinite, and clipped like everything beyond the window
+                levels = levels.astype(np.float32)
+        if not np.isfinite(levels).any():
+            raise BadInput(f"{photo.name}: expected measured levels, got none: no pixel is a finite number; export it again.")
     return _turn(levels, orientation)
 
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from core.errors import BadInput
 from core.samples import EventLog, Kind, Series
 from core.settings import limits
+from readers.encodings import text_lines, zero_bytes
 from readers.event_roles import looks_like_events
 from readers.events import event_log
 from readers.series import read_table_series, sort_columns
 from readers.sysmon import is_windows_event, windows_event
-from readers.table import HEAD_ROWS, ROW, Table, text_lines
+from readers.table import HEAD_ROWS, ROW, Table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,6 +55,8 @@ def read_json(
         UnknownName: `roles` names a role or column that does not exist.
     """
     notes: list[str] = []
+    if zeros := zero_bytes(path, encoding):
+        notes.append(f"{zeros:,} zero byte{'s' * (zeros > 1)} in the text were passed over.")
     frames: list[pl.DataFrame] = []
     windows = 0
     total = 0
@@ -109,7 +112,7 @@ def _records(path: Path, name: str, encoding: str, notes: list[str]) -> Iterator
     if path.stat().st_size > _WHOLE_BYTES:
         raise BadInput(f"{name}: a JSON array of more than 1 GiB cannot be read; write one record per line.")
     try:
-        whole = json.loads(path.read_text(encoding=encoding, errors="replace").lstrip("\ufeff"))
+        whole = json.loads(path.read_text(encoding=encoding, errors="replace").lstrip("\ufeff").replace("\0", ""))
     except (ValueError, RecursionError) as error:
         where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise BadInput(f"{name}: the JSON is cut off or broken{where}.") from error
@@ -155,7 +158,7 @@ def _lines(path: Path, name: str, encoding: str, notes: list[str]) -> Iterator[t
 def _parse(text: str) -> dict[str, Any] | None:
     """One record, None when the text is no JSON object."""
     try:
-        record = json.loads(text)
+        record = json.loads(text.replace("\0", ""))
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None

@@ -118,4 +118,5 @@ def _read_tiff(scan: Scan) -> NDArray[np.float32]:
         raise BadInput(f"{scan.name}: the scan could not be decoded; it is cut off or damaged.") from error
     if array.ndim != 3 or array.shape[2] != 3:
         raise BadInput(f"{scan.name}: expected xyz of shape height×width×3, got {array.shape}.")
-    return np.ascontiguousarray(array, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and counts as not measured
+        return np.ascontiguousarray(array, dtype=np.float32)

@@ -22,8 +22,8 @@ from core.settings import limits
 from readers.labels import label_columns
 from readers.names import listed, shown_text
 from readers.table import ROW, Table, is_missing, is_number
-from readers.table_values import in_batches, numbers_of
-from readers.time_columns import read_times, time_columns
+from readers.table_values import in_batches, note_beyond, numbers_of, to_single
+from readers.time_columns import read_times, time_columns, unreadable_times
 from readers.timestamps import ParsedTimes
 
 if TYPE_CHECKING:
@@ -43,22 +43,27 @@ _UNIT = re.compile(r"^(.*\S)\s*[\[(]\s*([^\])]{1,16}?)\s*[\])]\s*$")
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """What the columns of a table are for."""
+    """What the columns of a table are for: `odd` ones hold lists, records or bytes, `unread` ones dates that cannot be read."""
 
     time: tuple[str, ...]
     values: tuple[str, ...]
     labels: tuple[str, ...]
     index: tuple[str, ...]
     text: tuple[str, ...]
+    odd: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 def sort_columns(table: Table) -> Columns:
     """Tell time, numbers, labels, row numbers and text apart by the first rows of a table."""
-    head = table.head
+    import polars as pl
+
+    odd = tuple(c for c, dtype in table.head.schema.items() if dtype.is_nested() or dtype in (pl.Binary, pl.Object))
+    head = table.head.drop(odd)
     labels = label_columns(head)
     time = time_columns(head.drop(labels))
     values, index, text = [], [], []
-    for column in table.columns:
+    for column in head.columns:
         if column in labels or column in time:
             continue
         if not _is_numeric(head[column]):
@@ -69,7 +74,11 @@ def sort_columns(table: Table) -> Columns:
             values.append(column)
     if not values and len(index) == 1 and not text:
         values, index = index, []
-    return Columns(time=time, values=tuple(values), labels=labels, index=tuple(index), text=tuple(text))
+    unread = unreadable_times(head, text) if values and not time else ()
+    return Columns(
+        time=time, values=tuple(values), labels=labels, index=tuple(index), odd=odd, unread=unread,
+        text=tuple(c for c in text if c not in unread),
+    )  # fmt: skip
 
 
 def read_table_series(table: Table, columns: Columns, name: str) -> tuple[Series, ...]:
@@ -80,21 +89,31 @@ def read_table_series(table: Table, columns: Columns, name: str) -> tuple[Series
     """
     allowed = limits()
     if not columns.values:
-        raise BadInput(
-            f"{name}: expected at least one column of numbers, got only {listed(columns.text or columns.time or columns.labels)}; "
-            "if these are events, open it as events."
-        )
+        there = columns.text or columns.time or columns.labels or columns.index
+        got, then = f"only {listed(there)}", "if these are events, open it as events"
+        if not there:
+            got, then = "no column at all", "export it again or choose another"
+            if columns.odd:
+                got, then = f"only lists, records or bytes in {listed(columns.odd)}", "unpack them into columns of numbers"
+        raise BadInput(f"{name}: expected at least one column of numbers, got {got}; {then}.")
     if len(columns.values) > allowed.max_series_channels:
         raise BadInput(f"{name}: {len(columns.values):,} channels, allowed are {allowed.max_series_channels:,}.")
     most = min(allowed.max_series_rows, allowed.max_series_cells // len(columns.values))
-    frame = _load(table, columns, name, most + 1)
+    notes = list(table.notes)
+    frame = _load(table, columns, name, most + 1, notes)
     if frame.height > most:
         raise BadInput(f"{name}: more than the {most:,} rows allowed for {len(columns.values):,} channels.")
-    notes = list(table.notes)
     if columns.labels:
         notes.append(f"Left out because they hold labels, not measurements: {listed(columns.labels)}.")
     if columns.index:
         notes.append(f"Left out because it only counts rows: {listed(columns.index)}.")
+    if columns.odd:
+        notes.append(f"Left out because they hold lists, records or bytes: {listed(columns.odd)}.")
+    for column in columns.unread:
+        cell = shown_text(str(table.head[column].drop_nulls()[0])[:40])
+        notes.append(
+            f"The times in {column!r} could not be read (expected 1970 to 2100, got for example {cell!r}); time counts rows."
+        )
     grouped = _grouping(frame, columns)
     if grouped and grouped[1] == "stacked":
         return _stacked(frame, columns, grouped[0], table, name, notes)
@@ -107,12 +126,20 @@ def read_table_series(table: Table, columns: Columns, name: str) -> tuple[Series
     return (_series(frame, columns, table, name, notes),)
 
 
+def _durations(table: Table, columns: Sequence[str]) -> list[str]:
+    """Those of the columns that hold durations."""
+    import polars as pl
+
+    schema = table.head.schema  # made anew on every access
+    return [c for c in columns if schema.get(c) == pl.Duration]
+
+
 def _is_numeric(column: pl.Series) -> bool:
-    """Do most cells hold numbers? An empty column counts as numeric: it may fill later."""
+    """Do most cells hold numbers (a duration is one of seconds)? An empty column counts as numeric: it may fill later."""
     import polars as pl
 
     if column.dtype != pl.String:
-        return column.dtype.is_numeric() or column.dtype == pl.Boolean or column.dtype == pl.Null
+        return column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null, pl.Duration)
     if column.cast(pl.Float64, strict=False).null_count() == column.null_count():
         return True
     present = column.drop_nulls()
@@ -130,17 +157,24 @@ def _is_index(column: pl.Series, *, first: bool, alone: bool) -> bool:
     return len(values) > 1 and bool((values.diff().drop_nulls() == 1).all())
 
 
-def _load(table: Table, columns: Columns, name: str, most: int) -> pl.DataFrame:
+def _load(table: Table, columns: Columns, name: str, most: int, notes: list[str]) -> pl.DataFrame:
     """Read what is needed, batch by batch: row number, time and text columns as they are, values as float32."""
     import polars as pl
 
     others = [*columns.time, *columns.text[:_GROUP_COLUMNS]]
     needed = [ROW, *others, *columns.values]
     batches = []
+    beyond = 0
+    durations = _durations(table, columns.values)
+    if durations:
+        notes.append(f"Durations were turned into seconds: {listed(durations)}.")
     for batch in in_batches(table.lazy.head(most).select(needed), name, width=len(needed)):
         if table.text:
             batch = numbers_of(batch, columns.values, decimal_comma=table.decimal_comma)
-        kept = batch.with_columns(pl.col(ROW).cast(pl.Int64), pl.col(columns.values).cast(pl.Float32, strict=False))
+        if durations:
+            batch = batch.with_columns(pl.col(durations).dt.total_microseconds() / 1e6)
+        kept, too_large = to_single(batch.with_columns(pl.col(ROW).cast(pl.Int64)), columns.values)
+        beyond += too_large
         batches.append(kept)
     if not batches:
         raise BadInput(f"{name}: expected rows of data, got none.")
@@ -148,6 +182,8 @@ def _load(table: Table, columns: Columns, name: str, most: int) -> pl.DataFrame:
     if table.text:  # blank lines
         blank = frame.select(pl.all_horizontal(pl.exclude(ROW).is_null())).to_series()
         frame = frame.filter(~blank) if blank.any() else frame
+    if beyond:
+        note_beyond(beyond, any(frame[c].is_finite().any() for c in columns.values), name, notes)
     return frame
 
 
@@ -218,8 +254,12 @@ def _series(frame: pl.DataFrame, columns: Columns, table: Table, name: str, note
     rows = frame[ROW].to_numpy().astype(np.int64)
     times = read_times(frame, columns.time) if columns.time else None
     time_s, base, epoch, order = _clock(times, columns.time, rows, notes)
+    if columns.unread:  # why time counts rows has been said
+        notes = [n for n in notes if n != NO_TIME]
     values, rows = values[order], rows[order]
-    values, channels, units = tidy(values, columns.values, dict(zip(table.columns, table.units, strict=False)), name, notes)
+    named = dict(zip(table.columns, table.units, strict=False))
+    named |= dict.fromkeys(_durations(table, columns.values), "s")
+    values, channels, units = tidy(values, columns.values, named, name, notes)
     return Series(
         name=name, values=values, time_s=time_s, channels=channels, units=units, time_base=base, epoch_s=epoch, rows=rows,
         notes=tuple(notes),

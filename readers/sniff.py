@@ -5,6 +5,7 @@ Source of the signatures: the formats' specifications as collected in the `file`
 
 from __future__ import annotations
 
+import re
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -75,7 +76,19 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
     (b"\x80\x04\x95", "a Python pickle, which is never opened because it can run code; export npz, parquet or CSV"),
     (b"MATLAB 5.0", "a MATLAB file; export the data as npz, parquet or CSV"),
 )
-_HEAD = 4096
+_HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_HEIF_EXTENSIONS = frozenset({"heic", "heif", "hif"})
+_REFUSED_TEXT: tuple[tuple[str, str], ...] = (
+    (
+        r"<!doctype html|<html|<head|<body",
+        "a web page (HTML); save the table in it as CSV, or its pictures as files of their own",
+    ),
+    (r"<svg|<\?xml[^>]*>\s*(<!--.*?-->\s*|<!doctype[^>]*>\s*)*<svg", "a drawing (SVG); export it as PNG"),
+    (r"<\?xml", "an XML document; export the data as CSV, parquet or JSON lines"),
+    (r"#extm3u|ffconcat version", "a play list, which only names other files; drop the video itself"),
+)
+SNIFFED = 4096
+_FEW = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +117,14 @@ def sniff(path: Path, name: str) -> Sniffed:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(_HEAD)
+            head = file.read(SNIFFED)
     except OSError as error:
         raise BadInput(f"{name}: the file could not be read ({error.strerror or 'unknown reason'}).") from error
     if not head:
-        raise BadInput(f"{name}: expected data, got an empty file (0 bytes).")
+        raise BadInput(f"{name}: expected data, got an empty file (0 bytes): export it again or choose another.")
     extension = path.suffix.lower().lstrip(".")
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF and b"avif" not in head[8:64]:
+        raise BadInput(f"{name}: this is a HEIC picture, a form that cannot be read here; export it as JPEG.")
     form = _form(head, path, name, extension)
     kind: Kind | None = None
     if form in PICTURES:
@@ -134,6 +149,7 @@ def _form(head: bytes, path: Path, name: str, extension: str) -> Form:
     if _pcd(head):
         return "pcd"
     if _is_text(head):
+        _refuse_markup(head, name)
         return "text"
     if _transport_stream(head):
         return "mpegts"
@@ -141,10 +157,31 @@ def _form(head: bytes, path: Path, name: str, extension: str) -> Form:
         return "any video"
     if not head.strip(b"\0"):
         raise BadInput(f"{name}: the file holds only zero bytes, as after a broken copy; copy it again.")
+    if _named_like_picture(path):
+        raise BadInput(
+            f"{name}: this is not a readable picture, its content is of no known kind; copy it again or export it as JPEG or PNG."
+        )
     raise BadInput(
         f"{name}: the content is of no known kind; expected video, pictures, 3D scans (xyz TIFF, PLY, PCD), "
         "tables (CSV, TSV, parquet, npz) or logs (JSON lines, text)."
     )
+
+
+def _named_like_picture(path: Path) -> bool:
+    """Does the extension promise a picture?"""
+    extension = path.suffix.lower().lstrip(".")
+    return extension in _HEIF_EXTENSIONS or any(extension in _EXTENSIONS[form] for form in PICTURES)
+
+
+def no_table(path: Path, name: str, why: str) -> BadInput:
+    """The error for a text that is no table, which for something called a picture says that instead.
+
+    >>> str(no_table(Path("a.jpg"), "a.jpg", "expected rows of data below the header, got none."))
+    'a.jpg: this is not a readable picture although it is named like one; copy it again or export it as JPEG or PNG.'
+    """
+    if _named_like_picture(path):
+        why = "this is not a readable picture although it is named like one; copy it again or export it as JPEG or PNG."
+    return BadInput(f"{name}: {why}")
 
 
 def _signature(head: bytes) -> Form | None:
@@ -166,7 +203,7 @@ def _signature(head: bytes) -> Form | None:
     if head[:2] == b"BM" and len(head) >= 26 and struct.unpack("<I", head[14:18])[0] in (12, 40, 52, 56, 64, 108, 124):
         return "bmp"
     if head[4:8] == b"ftyp":
-        return "avif" if head[8:12] in (b"avif", b"avis") else "mov"
+        return "avif" if head[8:12] in (b"avif", b"avis") or (head[8:12] in _HEIF and b"avif" in head[8:64]) else "mov"
     if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
         return "mov"
     return None
@@ -192,15 +229,32 @@ def _pcd(head: bytes) -> bool:
     return bool(lines) and lines[0].split(b" ")[0] in (b"VERSION", b"FIELDS") and any(x.startswith(b"SIZE") for x in lines)
 
 
+def few_zeros(head: bytes) -> bool:
+    """A text may hold a few zero bytes, as a logger leaves them that was cut off; many mean UTF-16 or no text at all.
+
+    >>> few_zeros(b"x" * 4000 + bytes(3)), few_zeros("text".encode("utf-16-le"))
+    (True, False)
+    """
+    return 0 < head.count(0) < _FEW * len(head)
+
+
+def _refuse_markup(head: bytes, name: str) -> None:
+    """Texts that are neither tables nor logs are named, before somebody looks for columns in them."""
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").decode("ascii", "replace")
+    for pattern, what in _REFUSED_TEXT:
+        if re.match(pattern, start, re.IGNORECASE | re.DOTALL):
+            raise BadInput(f"{name}: this is {what}.")
+
+
 def _is_text(head: bytes) -> bool:
-    """Text has no zero bytes (but for UTF-16/32 with a mark, or UTF-16 Latin text) and hardly any control characters."""
+    """Text has hardly any zero bytes (but for UTF-16/32 with a mark, or UTF-16 Latin text) or control characters."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
         return True
-    if b"\0" in head:
+    if b"\0" in head and not few_zeros(head):
         even, odd = head[0::2], head[1::2]
         zeros = max(even.count(0) / len(even), odd.count(0) / max(1, len(odd)))
         return zeros > 0.4 and min(even.count(0), odd.count(0)) == 0  # UTF-16 without a mark
-    controls = sum(b < 32 and b not in b"\t\n\r\f\x1b" for b in head)
+    controls = sum(b < 32 and b not in b"\0\a\b\t\n\r\f\x1b" for b in head)
     return controls <= 0.01 * len(head)
 
 

@@ -6,9 +6,7 @@ count from 1, the header not counted, blank lines counted.
 
 from __future__ import annotations
 
-import codecs
 import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from core.errors import BadInput
 from core.settings import limits
+from readers.encodings import TRANSCODE_BYTES, read_head, transcoded, zero_bytes
+from readers.sniff import no_table
 from readers.table_values import collect, engine_source
 
 if TYPE_CHECKING:
@@ -26,17 +26,15 @@ if TYPE_CHECKING:
 ROW = "\0row"  # a header cannot hold a zero byte
 HEAD_ROWS = 5_000
 _HEAD_CELLS = 1_000_000
-_HEAD_BYTES = 1 << 20
-_TRANSCODE_BYTES = 2**30
-_WESTERN = frozenset(
-    {"utf_8", "ascii", "cp1250", "cp1252", "cp1257", "latin_1", "iso8859_15", "mac_roman", "mac_latin2", "hp_roman8"}
-)
 _DELIMITERS = (",", ";", "\t", "|")
 _SPACES = " "
+_SAMPLE = 200
 _NUMBER = re.compile(r"^\s*[+-]?(\d{1,3}([,.' ]\d{3})+([.,]\d+)?|\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*%?\s*$")
 _MISSING = frozenset(
     {"", "na", "n/a", "nan", "null", "none", "-", "--", "?", "#n/a", "missing", "inf", "-inf", "+inf", "infinity", "-infinity"}
 )
+_TWO_NUMBERS = re.compile(r"^(?!\d{1,3}( \d{3})+$)\d+ +[+-]?\d+$")
+_COMMA_CLOCK = re.compile(r"^\d\d:\d\d:\d\d,\d+$")
 _DATE_LIKE = re.compile(r"\d{1,4}[-/.:]\d{1,2}[-/.:]\d{1,4}|^\d{9,19}$")
 
 
@@ -54,22 +52,6 @@ class Table:
     decimal_comma: bool = False
     units: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-def read_head(path: Path, name: str) -> tuple[str, str, bool]:
-    """Return (first text, encoding, complete) of a text file.
-
-    Raises:
-        BadInput: more bytes than allowed.
-    """
-    size = path.stat().st_size
-    if size > limits().max_file_bytes:
-        raise BadInput(f"{name}: the file has {size:,} bytes, allowed are {limits().max_file_bytes:,}.")
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-    encoding = _encoding(path, head)
-    text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
-    return text.lstrip("\ufeff"), encoding, size <= _HEAD_BYTES
 
 
 def open_text_table(path: Path, name: str) -> Table:
@@ -90,9 +72,9 @@ def open_text_table(path: Path, name: str) -> Table:
     lines = [line.rstrip("\r") for line in text.split("\r" if old_mac else "\n")]
     if not complete:
         lines = lines[:-1]
-    delimiter, width, first = _layout(lines)
+    delimiter, width, first, uneven = _layout(lines)
     if width == 0:
-        raise BadInput(f"{name}: the text has neither columns nor time stamps; expected a table or a log.")
+        raise no_table(path, name, "the text has neither columns nor time stamps; expected a table or a log.")
     if width > limits().max_series_channels:
         raise BadInput(f"{name}: the table has {width:,} columns, allowed are {limits().max_series_channels:,}.")
     rows = _split(lines[first : first + 400], delimiter)
@@ -101,7 +83,7 @@ def open_text_table(path: Path, name: str) -> Table:
         above = _split([lines[first - 1].lstrip("# ")], delimiter)[0]
         header = above if len(above) == width and _is_header(above, rows) else []
     if not [r for r in rows[body:] if any(c.strip() for c in r)]:
-        raise BadInput(f"{name}: expected rows of data below the header, got none.")
+        raise no_table(path, name, "expected rows of data below the header, got none; export it again or choose another.")
     columns = _column_names(header, width)
     notes = []
     if not header:
@@ -110,15 +92,24 @@ def open_text_table(path: Path, name: str) -> Table:
         notes.append(f"{first} line{'s' * (first > 1)} above the table were passed over.")
     if encoding != "utf-8":
         notes.append(f"The text is encoded as {encoding}.")
+    if uneven:
+        notes.append(
+            f"Rows have unequal lengths ({uneven:,} of the first {len(lines[:_SAMPLE]):,} lines); cells that are not there count as "
+            "missing, cells beyond the last column were left out."
+        )
     source = engine_source(path)
-    if encoding != "utf-8" or delimiter == _SPACES or old_mac:
-        source = _transcoded(path, name, encoding, squeeze=delimiter == _SPACES)
+    zeros = zero_bytes(path, encoding)
+    if zeros:
+        notes.append(f"{zeros:,} zero byte{'s' * (zeros > 1)} in the text were passed over.")
+    if encoding != "utf-8" or delimiter == _SPACES or old_mac or (zeros and path.stat().st_size <= TRANSCODE_BYTES):
+        source = transcoded(path, name, encoding, squeeze=delimiter == _SPACES)
 
     def scan(quote: str | None) -> pl.LazyFrame:
         return pl.scan_csv(
             source, has_header=False, schema=dict.fromkeys(columns, pl.String), infer_schema=False, ignore_errors=True,
             separator="\t" if delimiter == _SPACES else delimiter, skip_lines=first + body, truncate_ragged_lines=True,
-            row_index_name=ROW, row_index_offset=1, encoding="utf8-lossy", quote_char=quote, missing_columns="insert", glob=False,
+            row_index_name=ROW, row_index_offset=1, encoding="utf8-lossy", quote_char=quote, missing_columns="insert",
+            extra_columns="ignore", glob=False,
         )  # fmt: skip
 
     rows_to_see = max(50, min(HEAD_ROWS, _HEAD_CELLS // width))
@@ -153,45 +144,6 @@ def is_missing(cell: str) -> bool:
     (True, False)
     """
     return cell.strip().lower() in _MISSING
-
-
-def _encoding(path: Path, head: bytes) -> str:
-    """The encoding by its mark, by validity as UTF-8, else by statistics."""
-    marks = (("utf-8-sig", codecs.BOM_UTF8), ("utf-32", codecs.BOM_UTF32_LE), ("utf-32", codecs.BOM_UTF32_BE))
-    for encoding, mark in (*marks, ("utf-16", codecs.BOM_UTF16_LE), ("utf-16", codecs.BOM_UTF16_BE)):
-        if head.startswith(mark):
-            return encoding
-    if b"\0" in head[:4096]:
-        return "utf-16-le" if head[1:2] == b"\0" else "utf-16-be"
-    decoder = codecs.getincrementaldecoder("utf-8")("strict")
-    bad = b""
-    with path.open("rb") as file:
-        while chunk := file.read(_HEAD_BYTES):
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError:
-                bad = chunk
-                break
-    if not bad:
-        return "utf-8"
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(bad[:200_000], threshold=0.3).best()
-    found = best.encoding if best is not None else "cp1252"
-    # on the few odd letters of a table's header a guess among one-byte code pages is no better than the most common one
-    few = sum(b > 127 for b in bad) < 20 and not found.startswith(("gb", "big5", "shift", "euc", "cp9"))
-    return "cp1252" if few or found in _WESTERN else found
-
-
-def _transcoded(path: Path, name: str, encoding: str, *, squeeze: bool) -> bytes:
-    """The whole text as UTF-8 bytes; runs of blanks become one tab when columns are aligned by blanks."""
-    if path.stat().st_size > _TRANSCODE_BYTES:
-        raise BadInput(f"{name}: a text of more than 1 GiB must be UTF-8 with one delimiter; it is {encoding}. Convert it first.")
-    text = path.read_bytes().decode(encoding, "replace").lstrip("\ufeff")
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if squeeze:
-        text = "\n".join(re.sub(r"[ \t]+", "\t", line.strip()) for line in text.split("\n"))
-    return text.encode("utf-8")
 
 
 def _split(lines: Sequence[str], delimiter: str) -> list[list[str]]:
@@ -229,16 +181,20 @@ def _regularity(records: Sequence[tuple[int, list[str]]]) -> float:
     return max(counts.values()) / sum(counts.values()) if counts and max(counts) > 1 else 0.0
 
 
-def _layout(lines: Sequence[str]) -> tuple[str, int, int]:
-    """(delimiter, columns, index of the first line of the table); no columns when the lines are no table."""
-    sample = list(lines[:200])
-    best: tuple[float, str, int, int] = (-1.0, ",", 0, 0)
-    for delimiter in (*_DELIMITERS, _SPACES):
+def _layout(lines: Sequence[str]) -> tuple[str, int, int, int]:
+    """(delimiter, columns, index of the table's first line, records of another length); no columns when the lines are no table."""
+    sample = list(lines[:_SAMPLE])
+    best: tuple[float, str, int, int, int] = (-1.0, ",", 0, 0, 0)
+    # blanks inside time stamps are no delimiter
+    for delimiter in _DELIMITERS if _is_delimited(sample) else (*_DELIMITERS, _SPACES):
         records = [(i, cells) for i, cells in _records(sample, delimiter) if cells]
         usual = Counter(len(cells) for _, cells in records if len(cells) > 1).most_common(1)
         if not usual:
             continue
         width, times = usual[0]
+        named = _named_width(records) if delimiter != _SPACES else 0
+        if named > width:  # most rows are short: their last cells are missing
+            width, times = named, sum(len(cells) == named for _, cells in records)
         body = [(i, cells) for i, cells in records if len(cells) == width]
         first = body[0][0]
         regular = times / max(1, sum(i >= first for i, _ in records))
@@ -248,29 +204,60 @@ def _layout(lines: Sequence[str]) -> tuple[str, int, int]:
             if not numeric or sum(numeric) < enough * len(numeric):
                 continue
             regular *= 0.6
+        elif named:
+            regular = max(regular, 0.9)
         elif regular < 0.6 or times < 0.5 * len(records):
             continue
         elif regular < 0.9:  # sentences with commas
             values = [_is_value(c) for _, cells in body for c in cells]
             if sum(values) < 0.3 * len(values):
                 continue
-        score = regular * min(1.0, times / len(records) + 0.2) + 0.02 * min(width, 20)
+        share = 1.0 if named else min(1.0, times / len(records) + 0.2)
+        score = regular * share + 0.02 * min(width, 20)
         if delimiter == "," and _mostly_decimal([cells for _, cells in body]):
             score -= 0.5  # "1,5;2,5" also splits at every comma
         if score > best[0]:
-            best = (score, delimiter, width, first)
+            best = (score, delimiter, width, first, sum(i > first and len(cells) != width for i, cells in records))
     if best[0] >= 0:
-        return best[1], best[2], best[3]
+        return best[1:]
     filled = [i for i, line in enumerate(sample) if line.strip() and not line.startswith("#")]
     # a single column: numbers below each other
     numeric = [is_number(sample[i]) or is_missing(sample[i]) for i in filled[1:]]
-    return ",", int(bool(filled) and sum(numeric) >= 0.5 * len(numeric)), filled[0] if filled else 0
+    return ",", int(bool(filled) and sum(numeric) >= 0.5 * len(numeric)), filled[0] if filled else 0, 0
+
+
+def _is_delimited(lines: Sequence[str]) -> bool:
+    """Does another delimiter than blanks stand in nearly every line, and not only inside numbers such as 1,5?"""
+    filled = [line for line in lines if line.strip() and not line.startswith("#")]
+    for delimiter in _DELIMITERS:
+        having = [line for line in filled if delimiter in line]
+        if not filled or len(having) < 0.9 * len(filled):
+            continue
+        inside = [word for line in having for word in line.split() if delimiter in word]
+        if delimiter == "," and sum(is_number(w) or bool(_COMMA_CLOCK.match(w)) for w in inside) > 0.5 * len(inside):
+            continue
+        cells = [c for row in _split(having, delimiter) for c in row]
+        if sum(_is_value(c) for c in cells) >= 0.5 * len(cells):
+            return True
+    return False
+
+
+def _named_width(records: Sequence[tuple[int, list[str]]]) -> int:
+    """The number of columns that a header of words names, 0 when the first record is none or hardly any row is as long."""
+    rows = [cells for _, cells in records if len(cells) > 1]
+    head, below = [c.strip() for c in rows[0]], rows[1:]
+    if not all(head) or len(set(head)) < len(head) or any(_is_value(c) for c in head):
+        return 0
+    if sum(len(r) == len(head) for r in below) < max(2, 0.1 * len(below)):
+        return 0
+    cells = [c for r in below for c in r]
+    return len(head) if sum(_is_value(c) for c in cells) >= 0.5 * len(cells) else 0
 
 
 def _mostly_decimal(rows: Sequence[Sequence[str]]) -> bool:
-    """Splitting at commas leaves other delimiters inside most cells: the comma is a decimal sign."""
+    """Splitting at commas leaves other delimiters, or blanks between numbers, inside most cells: the comma is a decimal sign."""
     cells = [c for r in rows for c in r]
-    return bool(cells) and sum(";" in c or "\t" in c for c in cells) > 0.3 * len(cells)
+    return bool(cells) and sum(";" in c or "\t" in c or bool(_TWO_NUMBERS.match(c)) for c in cells) > 0.3 * len(cells)
 
 
 def _header(rows: Sequence[Sequence[str]], width: int) -> tuple[list[str], list[str], int]:
@@ -342,8 +329,3 @@ def _quoted_decimal_comma(head: pl.DataFrame) -> bool:
     cells = [c for column in head.iter_columns() for c in column.drop_nulls().head(max(2, 20_000 // head.width))]
     comma = [c for c in cells if re.fullmatch(r"[+-]?\d+,\d+", c.strip())]
     return len(comma) > 0.2 * max(1, len(cells)) and not all(re.fullmatch(r"[+-]?\d{1,3},\d{3}", c.strip()) for c in comma)
-
-
-def text_lines(path: Path, encoding: str) -> io.TextIOWrapper:
-    """Open a text file line by line in the encoding found by `read_head`; undecodable bytes become the replacement character."""
-    return path.open("r", encoding=encoding, errors="replace", newline=None)

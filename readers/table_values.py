@@ -6,7 +6,10 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from core.errors import BadInput
 
@@ -89,6 +92,52 @@ def numbers_of(frame: pl.DataFrame, columns: Sequence[str], *, decimal_comma: bo
         else:
             careful.append(column)
     return frame.with_columns(*quick, *(_written_number(c, decimal_comma) for c in careful))
+
+
+def to_single(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFrame, int]:
+    """Turn columns into float32; numbers too large for it become null and are counted.
+
+    >>> import polars as pl
+    >>> frame, beyond = to_single(pl.DataFrame({"x": [1.0, 1e300, float("inf")]}), ["x"]); frame["x"].to_list(), beyond
+    ([1.0, None, inf], 1)
+    """
+    import polars as pl
+
+    cast = frame.with_columns(pl.col(columns).cast(pl.Float32, strict=False))
+    infinite = cast.select(pl.col(columns).is_infinite().any()).row(0)
+    beyond = 0
+    for column in [c for c, some in zip(columns, infinite, strict=True) if some]:
+        too_large = cast[column].is_infinite() & frame[column].cast(pl.Float64, strict=False).is_finite()
+        beyond += int(too_large.sum())
+        cast = cast.with_columns(pl.select(pl.when(~too_large).then(cast[column]).alias(column)).to_series())
+    return cast, beyond
+
+
+def single(values: NDArray[Any], name: str, notes: list[str]) -> NDArray[np.float32]:
+    """An array as float32; numbers too large for it become NaN, and a note counts them.
+
+    Raises:
+        BadInput: all of them are too large.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        small = np.asarray(values, dtype=np.float32)
+    if values.dtype.kind == "f" and values.dtype.itemsize > 4 and np.isinf(small).any():
+        too_large = np.isinf(small) & np.isfinite(values)
+        small[too_large] = np.nan
+        note_beyond(int(too_large.sum()), bool(np.isfinite(small).any()), name, notes)
+    return small
+
+
+def note_beyond(beyond: int, others: bool, name: str, notes: list[str]) -> None:
+    """Say how many numbers were too large; `others` tells whether any was not.
+
+    Raises:
+        BadInput: there are no others.
+    """
+    if beyond and not others:
+        raise BadInput(f"{name}: expected numbers within ±3.4e38, but every one is larger; save them in a larger unit.")
+    if beyond:
+        notes.append(f"{beyond:,} number{'s' * (beyond > 1)} beyond ±3.4e38 count as missing.")
 
 
 def _written_number(column: str, decimal_comma: bool) -> pl.Expr:

@@ -8,10 +8,11 @@ from pathlib import Path
 from core.errors import BadInput
 from core.samples import EventLog, Kind, Series
 from readers.columnar import open_columnar
+from readers.encodings import read_head, without_controls
 from readers.event_roles import looks_like_events
 from readers.events import read_table_events
 from readers.series import read_table_series, sort_columns
-from readers.table import open_text_table, read_head
+from readers.table import open_text_table
 
 
 def read_tabular(
@@ -30,7 +31,7 @@ def read_tabular(
         text, encoding, _ = read_head(path, name)
         if looks_like_json(text):
             return read_json(path, name, encoding, wanted=wanted, roles=roles)
-        lines = [line for line in text.splitlines()[:400] if line.strip()]
+        lines = [without_controls(line) for line in text.splitlines()[:400] if line.strip()]
         if wanted != "series" and (log := text_log_format(lines, forced=False)) is not None:
             return (read_text_log(path, name, encoding, log, roles=roles),)
         try:

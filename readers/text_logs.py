@@ -17,8 +17,9 @@ from core.errors import BadInput
 from core.samples import EventLog
 from core.settings import limits
 from readers.auditd import AUDIT_LINE, audit_events
+from readers.encodings import text_lines, without_controls
 from readers.events import event_log
-from readers.table import ROW, text_lines
+from readers.table import ROW
 from readers.timestamps import without_year
 
 Row = dict[str, Any]
@@ -104,8 +105,9 @@ def read_text_log(path: Path, name: str, encoding: str, log: LogFormat, *, roles
     """
     import polars as pl
 
-    notes = [f"Read as a {log.name} log."]
-    rows = audit_events(_numbered(path, encoding)) if log.name == "auditd" else _rows(path, encoding, log, notes)
+    article = "an" if log.name[0] in "aeiou" else "a"
+    notes = [f"Read as {article} {log.name} log."]
+    rows = audit_events(_numbered(path, encoding, notes)) if log.name == "auditd" else _rows(path, encoding, log, notes)
     columns: dict[str, list[Any]] = {}
     count = 0
     for count, row in enumerate(rows, 1):
@@ -154,19 +156,25 @@ def _masked(word: str) -> str:
     return _VARIES.sub("<*>", word)
 
 
-def _numbered(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
-    """(line number from 1, line)."""
+def _numbered(path: Path, encoding: str, notes: list[str]) -> Iterator[tuple[int, str]]:
+    """(line number from 1, line without control characters)."""
+    cleaned = 0
     with text_lines(path, encoding) as file:
         for number, line in enumerate(file, 1):
-            if text := line.rstrip("\r\n"):
+            bare = line.rstrip("\r\n")
+            text = bare if bare.isprintable() else without_controls(bare)
+            cleaned += len(text) < len(bare)
+            if text:
                 yield number, text
+    if cleaned:
+        notes.append(f"Control characters were taken out of {cleaned:,} line{'s' * (cleaned > 1)}.")
 
 
 def _rows(path: Path, encoding: str, log: LogFormat, notes: list[str]) -> Iterator[Row]:
     """One row per event; lines that begin no event (stack traces) are counted to the one before."""
     open_row: Row | None = None
     joined = lost = 0
-    for number, line in _numbered(path, encoding):
+    for number, line in _numbered(path, encoding, notes):
         row = log.read(line[:20_000])
         if row is None:
             if open_row is None:

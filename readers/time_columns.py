@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -82,6 +83,24 @@ def read_times(frame: pl.DataFrame, columns: tuple[str, ...]) -> ParsedTimes | N
         return without_year(joined.to_list())
     joined = pl.select(pl.concat_str([_compact(frame[c]) for c in columns], separator=" ")).to_series()
     return parse_times(joined, " + ".join(columns))
+
+
+def unreadable_times(head: pl.DataFrame, columns: Sequence[str]) -> tuple[str, ...]:
+    """Those of the text columns that are called and written like times, although `time_columns` could not read them.
+
+    >>> import polars as pl
+    >>> unreadable_times(pl.DataFrame({"time": ["9999-12-31 10:00"], "note": ["9999-12-31 10:00"]}), ["time", "note"])
+    ('time',)
+    """
+    import polars as pl
+
+    found = []
+    for column in columns:
+        if _is_named(column) and head.schema[column] == pl.String:
+            cells = head[column].drop_nulls().str.strip_chars().head(200)
+            if len(cells) and max(_share(cells, _TIME_TEXT), _share(cells, _DATE_TEXT)) >= 0.95:
+                found.append(column)
+    return tuple(found)
 
 
 def _is_named(header: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from core.calibrate import Calibration, from_reference, from_self
 from core.evidence import EventRows, Path, Whole
 from core.samples import EventLog
 from core.scores import EntityScore, EventScores, PathScore
+from tools.events.wording import sure_deed
 
 FALSE_POSITIVE_RATE = 0.05
 """Single events are only counted with it; the decision is about chains."""
@@ -32,6 +34,8 @@ FAMILY_RATE = 0.05
 MOST_PATHS, MOST_ENTITIES, MOST_ROWS = 5, 5, 10
 ROWS_KEPT = 40
 DEEDS_KEPT = 8
+ORDINARY_GAP_S = 3600.0
+"""A link of a chain that comes this long before the next, and is not rare itself, does not belong to what happened."""
 TABLE_ROWS = 25
 
 
@@ -64,8 +68,10 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
 def _calibration(run: Run, scores: EventScores) -> Calibration:
     reference = run.detector.reference_scores() if run.n_normal else np.empty(0, np.float32)
     if len(reference):
-        return from_reference(reference, false_positive_rate=FALSE_POSITIVE_RATE)
-    return from_self(scores.scores, deviations=SELF_DEVIATIONS)
+        found = from_reference(reference, false_positive_rate=FALSE_POSITIVE_RATE)
+    else:
+        found = from_self(scores.scores, deviations=SELF_DEVIATIONS)
+    return replace(found, origin=f"for single events, {found.origin}")
 
 
 def chain_bound(run: Run, log: EventLog) -> Calibration:
@@ -76,7 +82,7 @@ def chain_bound(run: Run, log: EventLog) -> Calibration:
     against = "held-out normal events" if run.n_normal else "this log's own events"
     return Calibration(
         threshold=round(float(norm.isf(FAMILY_RATE / actors)), 2), calibrated=bool(run.n_normal), centre=0.0, spread=1.0,
-        origin=f"standard deviations above {against}; {100 * FAMILY_RATE:g} % chance over all {actors} actors",
+        origin=f"for chains, standard deviations above {against}; {100 * FAMILY_RATE:g} % chance over all {actors} actors",
         reference=np.empty(0),
     )  # fmt: skip
 
@@ -90,7 +96,7 @@ class _Teller:
         self.index = {int(row): i for i, row in enumerate(scores.rows)}
 
     def findings(self) -> list[Finding]:
-        """Chains first, then the actors they do not mention; rows when the log has neither. Abnormal ones come first."""
+        """Chains, then the actors they do not mention; rows when the log has neither. The worst abnormal one comes first."""
         chains = _distinct(self.scores.paths)[:MOST_PATHS]
         found = [self.chain(path, rank) for rank, path in enumerate(chains, start=1)]
         told = {entity for path in chains for entity in path.entities}
@@ -99,12 +105,14 @@ class _Teller:
         if not found:
             top = np.argsort(-self.scores.scores, kind="stable")[:MOST_ROWS]
             found = [self.row(int(i), rank) for rank, i in enumerate(top, start=1)]
-        return sorted(found, key=lambda finding: not finding.abnormal)
+        return sorted(found, key=lambda f: (not f.abnormal, -f.severity_score, -(f.evidence.score or 0.0)))
 
     def chain(self, path: PathScore, rank: int) -> Finding:
         """A chain of actors with its steps in order."""
         steps = [[row, _seconds(self.log, self.index[row]), said] for row, said in zip(path.rows, path.steps, strict=False)]
-        facts = {"what": "chain", "rank": rank, "entities": list(path.entities), **self._times(path.rows), "did": steps}
+        begun = self._begun(path.rows)
+        facts = {"what": "chain", "rank": rank, "entities": list(path.entities), **self._times(path.rows[begun:]), "did": steps,
+                 "hangs_on": begun, **self._after(path.rows[begun:])}  # fmt: skip
         locus = Path(sample=self.log.name, entities=path.entities, rows=tuple(path.rows[:ROWS_KEPT]))
         label = f"suspicious chain ending in {path.entities[-1]}"
         return self._finding(locus, facts, path.rows, path.score, self.bound, label)
@@ -135,6 +143,33 @@ class _Teller:
             "odd_attribute": max(odd, key=lambda name: odd[name]) if odd else "",
         }  # fmt: skip
 
+    def _begun(self, rows: Sequence[int]) -> int:
+        """How many leading links of a chain are ordinary parentage: not rare themselves, and long before the link that follows.
+
+        A desktop that started the mail program in the morning made it, but took no part in what that did in the afternoon.
+        """
+        begun = 0
+        for step, (earlier, later) in enumerate(pairwise(rows), start=1):
+            times = [_seconds(self.log, self.index[row]) for row in (earlier, later) if row in self.index]
+            if len(times) < 2 or times[0] is None or times[1] is None:
+                break
+            rare = float(self.scores.scores[self.index[earlier]]) > self.calibration.threshold
+            if not rare and times[1] - times[0] > ORDINARY_GAP_S:
+                begun = step
+        return begun
+
+    def _after(self, rows: Sequence[int]) -> dict[str, Any]:
+        """Last act of the processes that the links in `rows` started: what was started for the attack ends with it."""
+        import polars as pl
+
+        table = self.log.table
+        if not {"subject_id", "object_id"} <= set(table.columns):
+            return {}
+        where = [self.index[row] for row in rows if row in self.index]
+        made = {table["object_id"][i] for i in where if sure_deed(str(table["operation"][i] or "")) == "start"} - {None, ""}
+        last = table.filter(pl.col("subject_id").is_in(list(made)))["time_s"].drop_nans().max() if made else None
+        return {"until_s": round(float(last), 3)} if isinstance(last, int | float) else {}
+
     def _deeds(self, rows: Sequence[int]) -> list[list[Any]]:
         known = [row for row in rows if row in self.index][:DEEDS_KEPT]
         return [[row, _seconds(self.log, self.index[row]), say_row(self.log, self.index[row])] for row in known]
@@ -152,9 +187,18 @@ class _Teller:
         if score <= against.threshold:
             return Finding(evidence=evidence)
         harm, harm_words = harm_of(self.log, where)
-        severity = grade(ratio=ratio, extent=n_flagged / max(len(where), 1), extent_words=f"{n_flagged} rare events", floor=harm)
+        severity = grade(
+            ratio=ratio, extent=n_flagged / max(len(where), 1), extent_words=_extent(n_flagged, len(where)), floor=harm
+        )
         severity = replace(severity, why=f"{severity.why}{harm_words}")
         return Finding.stated(evidence, label, severity, confidence(p_value=p_value, ratio=ratio, calibrated=against.calibrated))
+
+
+def _extent(flagged: int, events: int) -> str:
+    """How many events of a finding are rare on their own."""
+    if not flagged:
+        return f"none of its {events} events rare on its own" if events > 1 else "the event not rare on its own"
+    return f"{flagged} of its {events} events rare on their own"
 
 
 def _distinct(paths: Sequence[PathScore]) -> list[PathScore]:

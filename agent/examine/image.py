@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.evidence_store import EvidenceStore
+from agent.examine.looks import looks_of
 from agent.examine.setting import Run
 from agent.investigation import Finding, Investigation
 from agent.reply import Panel
@@ -25,6 +26,10 @@ FALSE_POSITIVE_RATE = 0.01
 PATCH_DEVIATIONS = 8.0
 SHOWN = 24
 """At most this many photos get a picture and a line of evidence of their own."""
+NAMED = 8
+"""At most this many abnormal photos are named in a sentence; the rest are counted."""
+VOTERS = 3
+"""Fewer photos than this, without a normal one, have only their own pattern to be compared with."""
 
 
 def examine(run: Run, store: EvidenceStore) -> Investigation:
@@ -54,6 +59,7 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
             )
         findings.append(finding)
     n_flagged = int(flagged.sum())
+    undecided = _undecided(run, len(values)) and not n_flagged
     survey = run.evidence(
         Whole(sample=run.source.name),
         score=float(values.max()), threshold=calibration,
@@ -61,11 +67,12 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
             "photos": len(values), "flagged": n_flagged, "median_score": float(np.median(values)),
             "flagged_names": [photos[int(i)].name for i in order[:n_flagged][:SHOWN]],
             "normal_photos": run.n_normal, "calibrated": calibration.calibrated, "flagged_percent": 100 * n_flagged / len(values),
+            "others": max(0, n_flagged - NAMED), **({"undecided": True} if undecided else {}),
         },
     )  # fmt: skip
     return Investigation(
         tool=run.name, source=run.source.name, kind="image", reason=run.reason,
-        status="abnormal" if n_flagged else "normal", survey=survey, findings=tuple(findings), panels=tuple(panels),
+        status="abnormal" if n_flagged else "insufficient" if undecided else "normal", survey=survey, findings=tuple(findings), panels=tuple(panels),
     )  # fmt: skip
 
 
@@ -77,9 +84,17 @@ def _from_normals(run: Run) -> Calibration | None:
     return from_reference(reference, false_positive_rate=FALSE_POSITIVE_RATE) if len(reference) >= 2 else None
 
 
+def _undecided(run: Run, count: int) -> bool:
+    """True when a photo below the threshold may still be a bad part: nothing but its own pattern speaks for it.
+
+    A broken bottle, or a part of the wrong kind, is whole in itself; only breaks of a pattern that repeats in the photo stand out.
+    """
+    return not run.n_normal and count < VOTERS
+
+
 def _self_calibration(run: Run, values: NDArray[np.float32], scored: Sequence[tuple[ImageScore, Any]]) -> Calibration:
     """Without normals: the batch's own bulk; for one or two photos the bulk of their own patches."""
-    if len(values) >= 3:
+    if len(values) >= VOTERS:
         return from_majority(values)
     patches = np.concatenate([score.heatmap[::4, ::4].ravel() for score, _ in scored])
     return from_self(patches, deviations=PATCH_DEVIATIONS)
@@ -148,6 +163,8 @@ def _finding(run: Run, photo: ImageSample, score: ImageScore, regions: list[tupl
             "photo": number, "photos": count, "rank": rank, "times_threshold": round(ratio, 3), "place": place,
             "area_percent": round(100 * area, 2), "width": width, "height": height, "flagged": abnormal,
             "regions": [[*r.box] for r, _ in regions],
+            **({"looks": looks} if abnormal and regions and (looks := looks_of(photo.pixels, score.heatmap, region)) else {}),
+            **({"undecided": True} if not abnormal and _undecided(run, count) else {}),
         },
     )  # fmt: skip
     if not abnormal:

@@ -25,7 +25,10 @@ from tools.series.describe import ChannelChange, describe_interval
 FALSE_POSITIVE_RATE = 0.01
 SELF_DEVIATIONS = 5.0
 LOW_SHARE, SIGMA_STEPS, MERGE_STEPS = 0.4, 1.0, 16
-MOST_EVENTS = 10
+MOST_EVENTS = 50
+"""Events kept as findings; a later question may be about any of them."""
+PICTURED = 10
+"""Of these, the strongest have a plot of their own: drawing takes most of the time."""
 BLAMED = 5
 """Channels named per event."""
 PLOTTED = 4
@@ -123,7 +126,8 @@ def _finding(
     start, end = float(series.time_s[event.first]), float(series.time_s[event.last]) + series.period_s
     evidence = run.evidence(
         Interval(sample=series.name, start_s=start, end_s=end, peak_s=float(series.time_s[peak]), channels=tuple(names)),
-        score=event.peak, threshold=calibration, p_value=p_value, picture=_picture(series, scores, event, names, store),
+        score=event.peak, threshold=calibration, p_value=p_value,
+        picture=_picture(series, scores, event, names, store) if rank <= PICTURED else None,
         facts={
             "rank": rank, "events": count, "times_threshold": round(ratio, 3), "epoch_s": series.epoch_s,
             "time_base": series.time_base, "length_s": end - start, "first_row": _row(series, event.first),

@@ -25,6 +25,8 @@ from tools.video.frame_novelty import LOW_SHARE, MERGE_GAP_S, MIN_LENGTH_S, SELF
 FALSE_POSITIVE_RATE = 0.01
 MOST_EVENTS = 8
 KEYFRAME_SIDE = 480
+HEDGE = "it was only compared with the rest of the same clip; a whole clip that is abnormal would not show"
+"""What "nothing stands out" means without normal clips."""
 
 
 def examine(run: Run, store: EvidenceStore) -> Investigation:
@@ -58,7 +60,7 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
             "abnormal_percent": round(100 * abnormal_s / max(times, 1e-9), 1), "unit_s": round(scores.unit_s, 3),
             "units": len(scores.scores), "peak_s": round(float(scores.seconds[int(scores.scores.argmax())]), 2),
             "fps": round(clip.fps, 2), "width": clip.width, "height": clip.height, "normal_clips": run.n_normal,
-            "calibrated": calibration.calibrated,
+            "calibrated": calibration.calibrated, **({} if events or run.n_normal else {"hedge": HEDGE}),
         },
     )  # fmt: skip
     panels.insert(0, curve(run.source.name, scores.seconds, scores.scores, calibration.threshold, unit="s", epoch_s=clip.epoch_s,

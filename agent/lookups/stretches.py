@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from agent.evidence_store import EvidenceStore
 from agent.examine.video import frame_at
 from agent.investigation import Investigation
+from agent.lookups import comparing, readings, recordings
 from agent.lookups.found import made
 from agent.question import Request, TimeRange
 from core import draw
@@ -21,22 +24,67 @@ FRAME_SIDE = 960
 
 
 def look_up(request: Request, source: Source, inv: Investigation | None, store: EvidenceStore) -> Iterator[Evidence]:
-    """What a question about times or channels of a series or a video needs to know."""
-    times = [when for when in request.times if when.source == source.name]
+    """What a question about times, channels, readings or the recording itself needs to know of a series or a video."""
+    told = list(recordings.look_up(request, source))
+    if told:
+        yield from told
+        return
+    times = [as_said(when) for when in request.times if when.source == source.name]
+    inside = [when for when in times if _has_units(source.samples[0], when)]
     for when in times:
+        if when not in inside:
+            yield outside(source, when, said=any(repr(when.text) in note for note in request.notes))
+    if times and not inside:
+        return
+    found = list(comparing.look_up(request, source, inv, store, inside))
+    if not found and source.kind == "series" and (not request.times or inside):
+        found = list(readings.look_up(request, source, inv, inside))
+    if found:
+        yield from found
+        return
+    for when in inside:
         if inv is not None and inv.arrays is not None:
-            yield stretch(inv, source, when, request.channels, store)
+            yield stretch(inv, source, when, request, store, alone=len(inside) == 1)
         elif source.kind == "video" and (shown := frame(source, when, store)) is not None:
             yield shown
     if source.kind == "series" and inv is not None and not request.times:
         series = source.samples[0]
         assert isinstance(series, Series)
         for name in [c for c in request.channels if c in series.channels][:4]:
-            yield channel(inv, source, name)
+            yield channel(inv, source, name, request)
 
 
-def stretch(inv: Investigation, source: Source, when: TimeRange, channels: Sequence[str], store: EvidenceStore) -> Evidence:
-    """What the scores (and, in a series, the values) are inside a time range."""
+def _has_units(sample: Any, when: TimeRange) -> bool:
+    """True when a source has frames or readings in a time range, or so near to it that its moment is meant."""
+    if isinstance(sample, Series):
+        return bool(readings.rows_of(sample, [when]).any())
+    return when.end_s > 0 and when.start_s < float(sample.duration_s)
+
+
+def outside(source: Source, when: TimeRange, *, said: bool) -> Evidence:
+    """That a time holds nothing: it lies before or behind the recording, or in a gap of it. It judges nothing.
+
+    `said` is True when a note of the question tells it already.
+    """
+    sample = source.samples[0]
+    first, last = (
+        (float(sample.time_s[0]), float(sample.time_s[-1])) if isinstance(sample, Series) else (0.0, float(sample.duration_s))  # type: ignore[union-attr]
+    )
+    facts = {
+        "asked": when.text, "start_s": when.start_s, "end_s": when.end_s, "first_s": first, "last_s": last, "said": said,
+        "gap": first < when.start_s <= last, "epoch_s": getattr(sample, "epoch_s", None),
+        "time_base": getattr(sample, "time_base", "elapsed") if isinstance(sample, Series) else "elapsed",
+    }  # fmt: skip
+    return made("outside", source.name, Whole(sample=sample.name), facts)
+
+
+def stretch(
+    inv: Investigation, source: Source, when: TimeRange, request: Request, store: EvidenceStore, *, alone: bool = True
+) -> Evidence:
+    """What the scores (and, in a series, the values) are inside a time range, and which abnormal stretches reach into it.
+
+    Of several ranges (`alone` False), values are kept only where a channel is named or the threshold is passed.
+    """
     assert inv.arrays is not None
     with np.load(store.file(inv.arrays), allow_pickle=False) as kept:
         seconds, scores = kept["seconds"], kept["scores"]
@@ -47,26 +95,49 @@ def stretch(inv: Investigation, source: Source, when: TimeRange, channels: Seque
     where = np.flatnonzero(inside)
     peak = int(where[int(scores[where].argmax())])
     threshold = float(inv.survey.threshold or 0.0)
-    touching = [
-        f.evidence.id for f in inv.findings
-        if isinstance(f.evidence.locus, Interval) and f.evidence.locus.start_s < when.end_s and f.evidence.locus.end_s > when.start_s
-    ]  # fmt: skip
     sample = source.samples[0]
+    clip = isinstance(sample, VideoClip)
+    touching = [
+        f for f in inv.findings
+        if f.abnormal and isinstance(f.evidence.locus, Interval) and f.evidence.locus.start_s < when.end_s
+        and f.evidence.locus.end_s > when.start_s
+    ]  # fmt: skip
+    named = [] if clip else [c for c in request.channels if c in sample.channels]  # type: ignore[union-attr]
+    carried = {lead["id"] for name in named for lead in readings.leads(inv, name)}
+    flagged = bool(scores[peak] >= threshold)
     facts: dict[str, Any] = {
-        "asked": when.text, "start_s": when.start_s, "end_s": when.end_s, "max_score": float(scores[peak]),
-        "peak_s": float(seconds[peak]), "flagged": bool(scores[peak] >= threshold), "findings": touching, "units": len(where),
-        "epoch_s": getattr(sample, "epoch_s", None), "time_base": getattr(sample, "time_base", "elapsed"),
+        "asked": when.text, "start_s": when.start_s, "end_s": when.end_s, "point": when.point,
+        "max_score": float(scores[peak]), "peak_s": float(seconds[peak]), "flagged": flagged,
+        "findings": [f.evidence.id for f in touching], "touching": len(touching), "of": int(str(inv.survey.facts.get("events") or 0)),
+        "labels": [f.label for f in touching[:1]], "units": len(where), "expects": request.expects, "named": bool(named),
+        "carried": bool(carried & {f.evidence.id for f in touching}),
+        "epoch_s": None if clip else getattr(sample, "epoch_s", None),
+        "time_base": "elapsed" if clip else getattr(sample, "time_base", "elapsed"),
     }  # fmt: skip
     names: tuple[str, ...] = ()
     if isinstance(sample, Series):
-        chosen = [sample.channels.index(c) for c in channels if c in sample.channels]
-        if not chosen and shares.shape[1]:
+        chosen = [sample.channels.index(c) for c in named]
+        if not chosen and shares.shape[1] and (alone or flagged):
             chosen = [int(i) for i in np.argsort(-shares[where].sum(axis=0), kind="stable")[:3]]
         names = tuple(sample.channels[i] for i in chosen)
         facts["values"] = [_statistics(sample, i, where) for i in chosen]
+        if when.point and len(where) == 1:
+            facts["at_s"] = float(seconds[where[0]])
     picture = _frame(sample, float(seconds[peak]), store) if isinstance(sample, VideoClip) else None
     locus = Interval(sample=sample.name, start_s=when.start_s, end_s=when.end_s, peak_s=float(seconds[peak]), channels=names)
     return made("time", source.name, locus, facts, picture, float(scores[peak]), threshold, inv.survey.threshold_origin)
+
+
+_LAST_TIME = re.compile(r"(?:(\d+):)?(\d+):(\d{2})$|(?<![\d:.])(\d+)\s?s(?:ec\w*)?$")
+
+
+def as_said(when: TimeRange) -> TimeRange:
+    """The range as the person gave it: "0:12 to 0:15" is read to the end of second 15, and looked up to 0:15."""
+    last = _LAST_TIME.search(when.text)
+    if last is None or when.point:
+        return when
+    value = float(last[4]) if last[4] else 3600.0 * int(last[1] or 0) + 60.0 * int(last[2]) + int(last[3])
+    return replace(when, end_s=value) if value > when.start_s and abs(when.end_s - value - 1.0) < 0.01 else when
 
 
 def _statistics(series: Series, channel: int, where: np.ndarray[Any, Any] | slice) -> dict[str, Any]:
@@ -74,32 +145,42 @@ def _statistics(series: Series, channel: int, where: np.ndarray[Any, Any] | slic
     values, all_values = series.values[where, channel], series.values[:, channel]
     known, everything = values[~np.isnan(values)], all_values[~np.isnan(all_values)]
 
-    def six(value: Any) -> float:
-        return float(f"{float(value):.6g}")
-
     facts: dict[str, Any] = {
         "channel": series.channels[channel],
         "unit": series.units[channel],
         "missing": int(np.isnan(values).sum()),
     }
     if len(known):
-        facts |= {"min": six(known.min()), "mean": six(known.mean()), "max": six(known.max())}
+        facts |= {"min": readings.six(known.min()), "mean": readings.six(known.mean()), "max": readings.six(known.max())}
     if len(everything):
-        facts |= {"usual": six(np.median(everything)), "lowest": six(everything.min()), "highest": six(everything.max())}
+        facts |= {
+            "usual": readings.six(np.median(everything)),
+            "lowest": readings.six(everything.min()),
+            "highest": readings.six(everything.max()),
+        }
     return facts
 
 
-def channel(inv: Investigation, source: Source, name: str) -> Evidence:
-    """One channel over the whole series: its range and the findings that name it."""
+def channel(inv: Investigation, source: Source, name: str, request: Request) -> Evidence:
+    """One channel over the whole series: its range, and the abnormal stretches it carries."""
     series = source.samples[0]
     assert isinstance(series, Series)
     index = series.channels.index(name)
-    named = [
-        f.evidence.id for f in inv.findings
-        if isinstance(f.evidence.locus, Interval) and name in f.evidence.locus.channels[:3]
+    carried = readings.leads(inv, name)
+    beside = [
+        f for f in inv.findings
+        if f.abnormal and isinstance(f.evidence.locus, Interval) and name in f.evidence.locus.channels[:3]
+        and f.evidence.id not in {lead["id"] for lead in carried}
     ]  # fmt: skip
-    facts = {**_statistics(series, index, slice(None)), "findings": named, "rows": len(series.time_s)}
-    return made("channel", source.name, Whole(sample=series.name), facts)
+    judged = bool({"is_normal", "exists", "overview"} & set(request.intents))
+    facts = {
+        **_statistics(series, index, slice(None)), "findings": [lead["id"] for lead in carried], "carried": carried[:3],
+        "carried_count": len(carried), "beside": len(beside), "rows": len(series.time_s), "expects": request.expects,
+        "judged": judged, "epoch_s": series.epoch_s, "time_base": series.time_base,
+    }  # fmt: skip
+    # only a question whether the channel is all right makes this a verdict
+    return made("channel", source.name, Whole(sample=series.name), facts, threshold=inv.survey.threshold if judged else None,
+                origin=inv.survey.threshold_origin if judged else "")  # fmt: skip
 
 
 def frame(source: Source, when: TimeRange, store: EvidenceStore) -> Evidence | None:

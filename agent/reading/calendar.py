@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from agent.question import SourceInfo, TimeRange
-from agent.reading.time_words import DAY, MONTH, WEEKDAYS, Mark, Phrase
+from agent.reading.time_marks import DAY, MONTH, WEEKDAYS, Mark
+from agent.reading.time_words import Phrase
 
 MOST_DAYS = 7
 """A daily window is read on each day up to this many, else on the last day only."""
@@ -199,6 +200,9 @@ def _written(words: str, epoch: float, span: float) -> tuple[float, float, str] 
     text = re.sub(r"(?<=\d)(?:st|nd|rd|th)\b|\b(?:the|of)\b", " ", words).strip()
     year_first = bool(re.match(r"\d{4}", text))
     whole_month = bool(re.fullmatch(rf"{MONTH}(?: \d{{4}})?", text))
+    if re.fullmatch(r"\d{4}", text):  # a whole year
+        first, following = (datetime(int(text) + more, 1, 1, tzinfo=UTC).timestamp() for more in (0, 1))
+        return first, following, ""
     readings: list[datetime] = []
     for day_first in (True, False):
         for year in dict.fromkeys((end.year, begin.year)):

@@ -10,6 +10,7 @@ from agent.question import SourceInfo
 from agent.reading.names import ORDINAL, Named, Span, blank, excepted, find_names, numbers, ordinal, runs
 from agent.reading.phrases import wordlist
 from agent.reading.tidy import one_edit
+from agent.reading.values import blank_values
 
 # what people say, how such channels are called, their units
 _QUANTITIES: tuple[tuple[str, str, str], ...] = (
@@ -63,6 +64,7 @@ def find_channels(text: str, source: SourceInfo) -> Named:
     channels = source.channels
     if not channels:
         return Named()
+    text = blank_values(text, source)  # "above 5 bar" names no pressure, it compares with one
     found = _Found(source)
     for name, span in find_names(text, channels, loose=True):
         if len(_parts(name)) > 1 or name.lower() not in wordlist("says nothing about a channel"):

@@ -12,6 +12,8 @@ from agent.reading.phrases import each, either, headed, word
 MAX_WORDS = 8
 _LOOKING: frozenset[Intent] = frozenset(("exists", "how_many", "when", "where", "show", "list", "who", "overview", "which"))
 _MARK = "\x01"
+_AUXILIARY = re.compile(r" (?:do|does|did|is|are|was|were|has|have|had)$")
+"""What is left of "how many scratches does tile 4 have" once the tile is taken out."""
 
 
 def read_limit(text: str) -> int | None:
@@ -95,6 +97,7 @@ def _noun_phrase(words: str) -> str | None:
     phrase = re.sub(
         rf"^(?:(?:{word('odd')}|abnormal|serious|severe|critical|minor|big|small) )+(?={word('found')}\b|\w+$)", "", phrase
     )
+    phrase = _AUXILIARY.sub("", phrase)
     first = phrase.split(" ")[0]
     generic, specific = either("concept is generic"), either("concept is specific")
     if not phrase or any(generic.fullmatch(p) and not specific.fullmatch(p) for p in (first, phrase)):

@@ -17,6 +17,8 @@ _LITERAL = re.compile(
     r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|[a-z]:\\[^\s\"']+|(?<!\w)/(?:[\w.-]+/)+[\w.-]*"
     r"|\b[\w-]+\.(?:exe|dll|sys|ps1|bat|cmd|vbs|sh|py|service|scr)\b|\b[\w-]+\\[\w.-]+\b"
 )
+_KINDS = frozenset({"services", "connections", "logins", "tasks", "users", "accounts", "drivers"})
+"""Words for kinds of things, though a program may bear them: services.exe is meant by "services.exe" or "the services process"."""
 _NUMBERED = re.compile(r"\b(?:pid|process|port|id|user|uid) $")
 
 
@@ -47,6 +49,11 @@ def find_entities(text: str, source: SourceInfo, *, original: str = "") -> Named
                 break
         at += length if names else 1
     for m in _LITERAL.finditer(blank(text, spans)):
+        with_port = _with_ports(m[0], index.keys())
+        if with_port:
+            found += [name for key in with_port for name in index.find(key)]
+            spans.append(m.span())
+            continue
         near = _near(m[0], index.keys()) if len(index) <= MOST_FOR_TYPOS else None
         if near is None:
             unknown.append(m[0])
@@ -65,10 +72,23 @@ def _names(text: str, a: int, b: int, source: SourceInfo, original: str) -> tupl
         typed == "system" and ("SYSTEM" in original or re.search(r"\b(?:user|account|as) $", text[max(0, a - 12) : a]))
     ):
         return ()
+    if (
+        typed in _KINDS
+        and not re.match(r"(?:\.exe)?\s+process\b", text[b:])
+        and not re.search(r"\bprocess $", text[max(0, a - 12) : a])
+    ):
+        return ()
     if typed.isdigit() and not _NUMBERED.search(text[max(0, a - 12) : a]):
         return ()
     found = source.entities.find(typed)
     return found or (source.entities.find(typed[:-1]) if len(typed) > 4 and typed.endswith("s") else ())
+
+
+def _with_ports(typed: str, keys: Iterable[str]) -> list[str]:
+    """The keys that are the typed address with some port: a log names 203.0.113.66:443 where a person says 203.0.113.66."""
+    if not re.fullmatch(r"\d{1,3}(?:\.\d{1,3}){3}", typed):
+        return []
+    return sorted(key for key in keys if key.startswith(typed + ":"))[:_MOST_PER_WORD]
 
 
 def _near(typed: str, keys: Iterable[str]) -> str | None:

@@ -1,37 +1,20 @@
-"""Time words of a question: dates, clock times, offsets, frames, rows and parts, joined by "from … to", "after", "around".
+"""Time words of a question, found and joined by "from … to", "after", "around".
 
-`phrases` marks every expression in the text and joins them by the words between; `agent.times` then places them in a source.
+`phrases` marks every expression in the text (`agent.reading.time_marks`) and joins them by the words between; `agent.times` then
+places them in a source.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
-DAY = 86400.0
-Kind: TypeAlias = Literal["offset", "colon", "clock", "date", "count", "bare", "part", "day_part"]
+from agent.reading.time_marks import DAY, HOURS, WEEKDAYS, Mark, mark_patterns, read_number
+
 Style: TypeAlias = Literal["at", "about", "after", "before", "range"]
-Extent: TypeAlias = Callable[[float, float], tuple[float, float]]
-"""(duration, period) of a source -> (start, end) of a part of it."""
-
-
-@dataclass(frozen=True)
-class Mark:
-    """One marked expression at text[a:b]; `value`/`width` in seconds (offset, clock: since midnight), or a frame/row number."""
-
-    kind: Kind
-    a: int
-    b: int
-    value: float = 0.0
-    width: float = 1.0
-    unit: Literal["s", "frame", "row"] = "s"
-    day: str | None = None  # date words, resolved against a source
-    extent: Extent | None = None
-    meridiem: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,207 +29,7 @@ class Phrase:
 
 
 MOST_MARKS = 200
-_WORDS = {
-    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
-    "eleven": 11, "twelve": 12, "fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "ninety": 90,
-    "couple of": 2, "a": 1, "an": 1,
-}  # fmt: skip
-_ORDINALS = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4, "fifth": 5, "5th": 5}
-_NUMBER = r"(?:\d{1,9}(?:\.\d{1,6})?|" + "|".join(w for w in _WORDS if w not in ("a", "an")) + r")"
-_SECONDS = {
-    "ms": 0.001, "mil": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "hr": 3600.0, "hou": 3600.0, "day": DAY,
-    "wee": 7 * DAY,
-}  # fmt: skip
-_UNIT = r"(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|weeks?)"
-_LONG_UNIT = r"(?:seconds?|secs?|s|minutes?|mins?|hours?|hrs?|h|days?|weeks?)"
-MONTH = (
-    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?"
-    r"|dec(?:ember)?)"
-)
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_ROWS = r"(?:rows?|lines?|(?:time ?)?steps?|index(?:es)?|indices|records?|ticks?|readings?|data ?points?)"
 _ATOM = "[\ue000-\ue0fe]\ue0ff*"
-_DAY_PARTS = {"morning": (6, 12), "afternoon": (12, 18), "evening": (18, 24), "night": (22, 30), "lunchtime": (11.5, 13.5)}
-
-
-def _number(text: str) -> float:
-    text = text.strip().replace(",", ".")
-    return float(_WORDS[text]) if text in _WORDS else float(text)
-
-
-def _unit_s(unit: str) -> float:
-    return next((_SECONDS[unit[:n]] for n in (3, 2, 1) if unit[:n] in _SECONDS), 1.0)
-
-
-def _offset(m: re.Match[str]) -> Mark:
-    pieces = re.findall(rf"({_NUMBER})\s*({_UNIT})(?![a-z])", m[0])
-    total = sum(_number(number) * _unit_s(unit) for number, unit in pieces)
-    number, unit = pieces[-1]
-    return Mark("offset", *m.span(), total, _unit_s(unit) * (1.0 if "." not in number else 0.1))
-
-
-def _colon(m: re.Match[str]) -> Mark:
-    fraction = float(f"0.{m[4]}") if m[4] else 0.0
-    if m[3] is None:  # minutes:seconds or hours:minutes: the source decides, so both fields are kept
-        return Mark("colon", *m.span(), int(m[1]) * 60 + int(m[2]) + fraction, 0.1 if m[4] else 1.0)
-    return Mark("colon", *m.span(), int(m[1]) * 3600 + int(m[2]) * 60 + int(m[3]) + fraction, 0.1 if m[4] else 1.0, unit="row")
-
-
-def _clock(hour: int, minute: int = 0, second: int = 0, *, half: str | None = None) -> tuple[float, float]:
-    if half:
-        hour = hour % 12 + (12 if half[0] == "p" else 0)
-    return hour * 3600.0 + minute * 60 + second, 1.0 if second else 60.0
-
-
-def _half_past(m: re.Match[str]) -> Mark:
-    value, width = _clock(int(_number(m[2])), {"half past": 30, "quarter past": 15, "quarter to": -15}[m[1]], half=m[3])
-    return Mark("clock", *m.span(), value, width, meridiem=bool(m[3]))
-
-
-def _named_part(m: re.Match[str]) -> Mark:
-    place = m[1] or "halfway"
-    where = {"start": 0.0, "beginning": 0.0, "end": 0.9, "middle": 0.4, "halfway": 0.4}[place]
-    width = 0.2 if where == 0.4 else 0.1
-    return Mark("part", *m.span(), extent=lambda d, _p: (where * d, (where + width) * d))
-
-
-def _fraction(m: re.Match[str]) -> Mark:
-    size = {"half": 2, "third": 3, "quarter": 4}[m[2]]
-    at = size if m[1] in ("last", "final", "latter") else _ORDINALS.get(m[1], 1)
-    return Mark("part", *m.span(), extent=lambda d, _p: ((at - 1) * d / size, min(at, size) * d / size))
-
-
-def _edge(m: re.Match[str]) -> Mark:
-    """As in "the first 10 seconds", "last minute", "final 50 rows"."""
-    count = _number(m[2]) if m[2] else 1.0
-    first = m[1] in ("first", "initial", "opening")
-    length: Extent
-    if re.fullmatch(_ROWS + "|frames?", m[3]):
-        length = lambda d, p: (0.0, min(d, count * p)) if first else (max(0.0, d - count * p), d)  # noqa: E731
-        return Mark("part", *m.span(), unit="frame" if m[3].startswith("frame") else "row", extent=length)
-    seconds = count * _unit_s(m[3])
-    length = lambda d, _p: (0.0, min(d, seconds)) if first else (max(0.0, d - seconds), d)  # noqa: E731
-    return Mark("part", *m.span(), extent=length)
-
-
-def _nth_unit(m: re.Match[str]) -> Mark:
-    at, seconds = _ORDINALS[m[1]], _unit_s(m[2])
-    return Mark("part", *m.span(), extent=lambda d, _p: ((at - 1) * seconds, min(d, at * seconds)))
-
-
-def _ago(m: re.Match[str]) -> Mark:
-    back, unit = _number(m[1]) * _unit_s(m[2]), _unit_s(m[2])
-    if unit >= DAY:
-        return Mark("date", *m.span(), day=f"-{round(back / DAY)}")
-    return Mark("part", *m.span(), extent=lambda d, _p: (max(0.0, d - back - unit / 2), max(0.0, d - back + unit / 2)))
-
-
-def _counts(m: re.Match[str]) -> Mark:
-    unit: Literal["frame", "row"] = "frame" if m[1].startswith("frame") else "row"
-    return Mark("count", *m.span(), float(m[2]), unit=unit)
-
-
-def _day_part(m: re.Match[str]) -> Mark:
-    low, high = _DAY_PARTS[m[2]]
-    day = {"this": "0", "yesterday": "-1", "last": "-1"}.get((m[1] or "").strip())
-    return Mark("day_part", *m.span(), low * 3600.0, (high - low) * 3600.0, day=day)
-
-
-def _date(group: int = 0) -> Callable[[re.Match[str]], Mark]:
-    return lambda m: Mark("date", *m.span(), day=m[group].strip())
-
-
-def _clock_mark(m: re.Match[str]) -> Mark:
-    """Groups: hour, minute, second, a|p."""
-    hour, minute, second, half = (*m.groups(default=""), "", "", "")[:4]
-    value, width = _clock(int(hour), int(minute or 0), int(second or 0), half=half or None)
-    return Mark("clock", *m.span(), value, width, meridiem=True)
-
-
-def _o_clock(m: re.Match[str]) -> Mark:
-    value, width = _clock(int(m[1]), int(m[2] or 0), half=m[3])
-    return Mark("clock", *m.span(), value, width, meridiem=bool(m[3]))
-
-
-def _hours(start_h: float, length_h: float, day: str | None = None) -> Callable[[re.Match[str]], Mark]:
-    return lambda m: Mark("day_part", *m.span(), start_h * 3600.0, length_h * 3600.0, day=day)
-
-
-def _at_clock(value: float) -> Callable[[re.Match[str]], Mark]:
-    return lambda m: Mark("clock", *m.span(), value, 60.0, meridiem=True)
-
-
-def _fixed_day(day: str) -> Callable[[re.Match[str]], Mark]:
-    return lambda m: Mark("date", *m.span(), day=day)
-
-
-def _said_second(m: re.Match[str]) -> Mark:
-    """As in "second 15", "minute 3", "t=90"."""
-    minutes = m[0].startswith("min")
-    return Mark("offset", *m.span(), float(m[1]) * (60 if minutes else 1), 60.0 if minutes else 1.0, meridiem=True)
-
-
-def _at_mark(m: re.Match[str]) -> Mark:
-    return Mark("offset", *m.span(), _number(m[1]) * _unit_s(m[2]), _unit_s(m[2]), meridiem=True)
-
-
-_AMPM = r"([ap])\.?m\b\.?"
-_OFFICE = r"(?:work|office|business|working) ?hours\b"
-_NEAR = r"(?:(?<=at )|(?<=in )|(?<=near )|(?<=from )|(?<=to )|(?<=until )|(?<=towards )|(?<=toward )|(?<=around )|(?<=by ))"
-_THINGS = r"(?! (?:images?|photos?|pictures?|samples?|files?))"
-_MARKS: tuple[tuple[str, Callable[[re.Match[str]], Mark]], ...] = (
-    # dates
-    (r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?=t\d\d:|(?!\w))", _date()),
-    (r"(?<![\d.,])\d{1,2}\.\d{1,2}\.(?:\d{4}|\d{2})(?![\d.]*\d)", _date()),
-    (r"(?<![\d/])\d{1,2}/\d{1,2}/(?:\d{4}|\d{2})(?![\d/])", _date()),
-    (r"(?<=\bon )\d{1,2}/\d{1,2}(?![\d/])", _date()),
-    (rf"\b(?:the )?\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {MONTH}\b(?:,? \d{{4}}\b)?", _date()),
-    (rf"\b{MONTH} (?:the )?\d{{1,2}}(?:st|nd|rd|th)?\b(?!:| ?[ap]m)(?:,? \d{{4}}\b)?", _date()),
-    (rf"(?<=\bin ){MONTH}\b(?: \d{{4}})?", _date()),
-    (r"(?<=\bon )the \d{1,2}(?:st|nd|rd|th)\b(?= at\b| between\b| from\b|\s*[?.!,]|$)", _date()),
-    (r"\bthe day before yesterday\b", _fixed_day("-2")),
-    # parts of the day, days by name
-    (r"\blast night\b", _hours(22, 8, "-1")),
-    (r"\bovernight\b", _hours(22, 8)),
-    (
-        r"\b(?:(this|yesterday|last|in the|during the|at|that|the) )?(?<!good )(morning|afternoon|evening|night|lunchtime)\b",
-        _day_part,
-    ),
-    (rf"\bafter[- ]hours\b|\boutside (?:of )?(?:the )?{_OFFICE}", _hours(18, 14)),
-    (rf"\b(?:during )?(?:the )?(?:regular |normal )?{_OFFICE}", _hours(8, 10)),
-    (r"\byesterday\b", _fixed_day("-1")),
-    (r"\b(?:today|tonight)\b", _fixed_day("0")),
-    (rf"\b(?:on |last |this )?({'|'.join(WEEKDAYS)})s?\b", _date(1)),
-    (rf"\b({_NUMBER}|an?) ({_UNIT}) ago\b", _ago),
-    # clock times
-    (rf"\b(half past|quarter past|quarter to) ({_NUMBER}) ?(?:{_AMPM})?", _half_past),
-    (rf"(?<![\d:.])(\d{{1,2}})(?:[:.](\d{{2}}))?(?::(\d{{2}}))?\s?{_AMPM}", _clock_mark),
-    (rf"(?<![\d:.])(\d{{1,2}}) ?o'? ?clock(?: (\d\d)\b)?(?: ?{_AMPM})?", _o_clock),
-    (r"(?<![\d:.])([01]?\d|2[0-3])h([0-5]\d)\b", _clock_mark),
-    (r"\b(?:noon|midday)\b", _at_clock(DAY / 2)),
-    (r"\bmidnight\b", _at_clock(0.0)),
-    (r"(?<![\d:.])(\d{1,4}):([0-5]\d)(?::([0-5]\d))?(?:[.,](\d{1,6}))?(?:z| ?utc)?(?![\d:])", _colon),
-    # parts of the whole
-    (
-        rf"\b(?:the )?(?:very )?(first|initial|opening|last|final|closing|past) ({_NUMBER})?[ -]?({_LONG_UNIT}|{_ROWS}|frames?)\b",
-        _edge,
-    ),
-    (r"\b(?:the )?(first|second|third|fourth|2nd|3rd|last|final|latter) (half|third|quarter)\b", _fraction),
-    (r"\b(?:the )?(second|third|fourth|fifth|2nd|3rd|4th|5th) (minute|hour|day|week)\b", _nth_unit),
-    (rf"\b{_NEAR}(?:the )?(?:very )?(start|beginning|end|middle)\b(?! up)|\bhalfway\b", _named_part),
-    # counts and offsets
-    (rf"\b(frames?|{_ROWS}) ?(?:numbers? |no\.? ?|nr\.? ?|#)?(\d{{1,9}})\b", _counts),
-    (rf"\b(?:the )?({_NUMBER})[ -]?({_LONG_UNIT}) mark\b", _at_mark),
-    (rf"\b(?:seconds?|secs?|t ?=|minutes?) ?#?(\d{{1,7}}(?:\.\d{{1,6}})?)(?: ?s\b)?(?![\d:%]){_THINGS}", _said_second),
-    (rf"(?<![\w.])(?:{_NUMBER}\s?{_UNIT}(?![a-z])(?:,? ?(?:and )?(?={_NUMBER}\s?{_UNIT}(?![a-z])))?)+", _offset),
-)
-
-
-@lru_cache(maxsize=1)
-def _marks() -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Mark]], ...]:
-    return tuple((re.compile(pattern), build) for pattern, build in _MARKS)
-
-
 _MASK = re.compile(
     r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|https?://\S+"
     r"|\b[\w-]+\.(?:png|jpe?g|tiff?|bmp|webp|csv|tsv|txt|log|mp4|avi|mkv|mov|json\w*|exe|dll|ps1|parquet)\b"
@@ -276,7 +59,7 @@ def phrases(text: str) -> list[Phrase]:
     """Mark the expressions of `text` and join them."""
     masked = _MASK.sub(lambda m: "\ue0fd" * len(m[0]), text)
     marks: list[Mark] = []
-    for pattern, build in _marks():
+    for pattern, build in mark_patterns():
         for match in list(pattern.finditer(masked)):
             mark = build(match)
             if len(marks) < MOST_MARKS and match[0].strip():
@@ -356,6 +139,7 @@ _NO_NOUN = r"(?![\w:])\s*(?:$|[?.!,;]|on\b|in\b|of\b|is\b|what\b|for\b|was\b)"
 _FIRST = re.compile(rf"\b(?:between|from) {_BARE}(?={_TO}{_ATOM})|(?<![\w.\ue0ff]){_BARE}(?= ?(?:-|to|until) ?{_ATOM})")
 _SECOND = re.compile(rf"(?<=[\ue000-\ue0ff])(?:{_TO}|\.\.){_BARE}(?![\w:.]*\d)(?!\w){_UNITS_AFTER}")
 _BOTH = re.compile(rf"\b(?:between|from) {_BARE}(?={_TO}\d{{1,7}}(?:\.\d+)?{_NO_NOUN})")
+_HOUR_SAID = re.compile(rf"(?<!look )(?<!not )\b(?:at|around) ({HOURS})(?=\s*(?:[?!,;]|\.?$|on\b|and\b|in the\b))")
 _ALONE = re.compile(rf"\b(?:at|around|after|before|since|until|near|from) {_BARE}(?=\s*(?:[?!,;]|\.?$|on\b|and\b))")
 
 
@@ -367,12 +151,13 @@ def _promote(masked: str, marks: list[Mark]) -> tuple[str, list[Mark]]:
         (_BOTH, None),
         (_SECOND, _after_a_time),
         (_ALONE, None),
+        (_HOUR_SAID, None),
     ):
         for match in list(pattern.finditer(masked)):
             a, b = next(match.span(g) for g in range(1, len(match.groups()) + 1) if match[g])
             if len(marks) < MOST_MARKS and (fits is None or fits(masked, match, marks)):
                 masked = masked[:a] + _cell(len(marks)) + "\ue0ff" * (b - a - 1) + masked[b:]
-                marks.append(Mark("bare", a, b, float(masked_number(match))))
+                marks.append(Mark("bare", a, b, read_number(masked_number(match))))
     return masked, marks
 
 
@@ -448,6 +233,8 @@ def _agree(low: Mark, high: Mark) -> tuple[Mark, Mark]:
     for _ in range(2):
         if low.kind == "bare" and high.kind != "bare":
             low = _like(low, high)
+        if low.kind == "colon" and high.kind == "clock" and high.meridiem and low.unit == "s" and low.value < 13 * 60:
+            low = replace(low, kind="clock", value=low.value * 60, width=60.0)  # "2:30 to 3 pm" is hours and minutes
         low, high = high, low
     if low.kind == high.kind == "clock" and high.meridiem and not low.meridiem and low.value <= DAY / 2:
         shifted = low.value % (DAY / 2) + (DAY / 2 if high.value >= DAY / 2 else 0)
@@ -471,3 +258,23 @@ def _like(bare: Mark, model: Mark) -> Mark:
     if model.kind == "count":
         return replace(bare, kind="count", unit=model.unit)
     return bare
+
+
+_COMPARED = re.compile(r"[\s,]*(?:(?:with|and|to|than|versus|vs\.?|against|the|that|those|in|at|of|compared|during)[\s,]*)+")
+_COMPARES = re.compile(r"\b(?:compar\w+|differ\w*|versus|vs|than)\b")
+
+
+def share_day(found: list[Phrase], text: str) -> list[Phrase]:
+    """Give the date of one of two compared times to the other: "the morning with the afternoon on 7 March"."""
+    dated = [p for p in found if p.low.day is not None]
+    free = [p for p in found if p.low.day is None and p.high is None and p.low.kind in ("clock", "colon", "day_part", "bare")]
+    if len(dated) != 1 or not free or dated[0].high is not None:
+        return found
+    day = dated[0]
+    if day.low.kind == "date":  # "on 7 March, compare the morning with the afternoon"
+        if len(free) != 2 or not _COMPARES.search(text):
+            return found
+        return [replace(p, low=replace(p.low, day=day.low.day)) for p in found if p is not day]
+    if len(found) != 2 or not _COMPARED.fullmatch(text[found[0].b : found[1].a]):
+        return found
+    return [p if p is day else replace(p, low=replace(p.low, day=day.low.day)) for p in found]

@@ -5,15 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from agent.investigation import Finding, Investigation
-from agent.telling.words import against_threshold, cite, count, fact_number, how_bad, listed, moment, name, number
+from agent.telling.log_words import quote, short, time_of
+from agent.telling.words import against_threshold, cite, count, fact_number, how_bad, listed, name, number
 
 SAID = 6
 """Things done that are told per finding."""
-
-
-def _time(facts: Any, seconds: float) -> str:
-    epoch = facts.get("epoch_s")
-    return moment(seconds, base="elapsed" if epoch is None else "clock", epoch_s=epoch)
 
 
 def subject_of(finding: Finding) -> str:
@@ -24,15 +20,6 @@ def subject_of(finding: Finding) -> str:
     if facts["what"] == "row":
         return f"row {facts['row']}"
     return " → ".join(name(short(entity)) for entity in facts["entities"])
-
-
-def short(entity: str) -> str:
-    """The last part of a path, which is what people call a process.
-
-    >>> short("C:/Windows/System32/cmd.exe")
-    'cmd.exe'
-    """
-    return entity.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] or entity
 
 
 def headline(inv: Investigation) -> str:
@@ -70,23 +57,37 @@ def describe(finding: Finding) -> str:
         return (
             f"The rarest activity is that of {subject}, yet it stays below the threshold: {_did(facts)} {cite(finding.evidence)}."
         )
-    start = f" from {_time(facts, float(facts['first_s']))}" if facts.get("first_s") is not None else ""
-    return f"{subject_of(finding)}{start}: {_did(facts)}; {how_bad(finding)} {cite(finding.evidence)}."
+    if facts["what"] == "row":
+        at = f", {time_of(facts, float(facts['first_s']))}" if facts.get("first_s") is not None else ""
+        said = "; ".join(quote(text) for _, _, text in facts["did"])
+        return f"Row {facts['row']}{at}: {said}; {how_bad(finding)} {cite(finding.evidence)}."
+    start = f" from {time_of(facts, float(facts['first_s']))}" if facts.get("first_s") is not None else ""
+    return f"{subject_of(finding)}{start}: {_did(facts)}; {how_bad(finding)}{_hangs(facts)} {cite(finding.evidence)}."
 
 
 def _did(facts: Any, most: int = SAID) -> str:
-    parts = [f"{name(text)} (row {row})" for row, _, text in facts["did"][:most]]
+    told = facts["did"][int(facts.get("hangs_on") or 0) :] or facts["did"]
+    parts = [f"{quote(text)} (row {row})" for row, _, text in told[:most]]
     return listed(parts) if parts else f"{facts['n_rows']} events"
 
 
+def _hangs(facts: Any) -> str:
+    """The ordinary links before a chain began, which say where it comes from and no more."""
+    before = facts["did"][: int(facts.get("hangs_on") or 0)]
+    return f"; earlier, and ordinary: {listed([f'{quote(text)} (row {row})' for row, _, text in before])}" if before else ""
+
+
 def when(finding: Finding) -> str:
-    """First and last of its rare events."""
+    """First and last of its events, and how long what it started went on."""
     facts: Any = finding.evidence.facts
     if facts.get("first_s") is None:
         return f"{subject_of(finding)}: the log gives no times; it begins in row {facts['first_row']} {cite(finding.evidence)}."
+    first, last = float(facts["first_s"]), float(facts["last_s"])
+    until = facts.get("until_s")
+    on = f"; the processes it started act until {time_of(facts, float(until))}" if until is not None and until > last else ""
     return (
-        f"{subject_of(finding)}: from {_time(facts, float(facts['first_s']))} to {_time(facts, float(facts['last_s']))}, first in row "
-        f"{facts['first_row']} {cite(finding.evidence)}."
+        f"{subject_of(finding)}: from {time_of(facts, first)} to {time_of(facts, last)}, first in row {facts['first_row']}{on}"
+        f"{_hangs(facts)} {cite(finding.evidence)}."
     )
 
 
@@ -103,9 +104,14 @@ def why(finding: Finding) -> str:
     facts: Any = evidence.facts
     odd = f"; the odd part is {facts['odd_attribute']}" if facts.get("odd_attribute") else ""
     against = "the logs given as normal" if evidence.calibrated else "the rest of this log"
-    did = _did(facts, 6)
+    what = {"chain": "As a chain it", "entity": "Its rarest event"}.get(str(facts["what"]), "It")
     return (
-        f"{subject_of(finding)}: such combinations hardly occur in {against}{odd}. It did: {did}. It scores "
+        f"{subject_of(finding)}: such combinations hardly occur in {against}{odd}. It did: {_did(facts)}. {what} scores "
         f"{number(evidence.score or 0.0)} against a threshold of {number(evidence.threshold or 0.0)} "
         f"({evidence.threshold_origin}) {cite(evidence)}."
     )
+
+
+def belongs(finding: Finding) -> str:
+    """In short, which finding a row that was looked up belongs to."""
+    return f"This belongs to the finding {subject_of(finding)}, {how_bad(finding)} {cite(finding.evidence)}."

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent.examine.image import NAMED
 from agent.investigation import Finding, Investigation
 from agent.telling.words import against_threshold, cite, count, fact_number, how_bad, listed, name, number
 from core.evidence import Region
@@ -11,20 +15,40 @@ def headline(inv: Investigation) -> str:
     """How many photos are abnormal, and which."""
     facts = inv.survey.facts
     photos, flagged = int(fact_number(facts, "photos")), int(fact_number(facts, "flagged"))
-    names = [name(n) for n in list(facts["flagged_names"] or [])[:8]]  # type: ignore[arg-type]
-    if photos == 1:
-        return f"**{names[0]} looks abnormal** {cite(inv.survey)}."
-    more = f" and {count(flagged - len(names), 'other')}" if flagged > len(names) else ""
     verb = "looks" if flagged == 1 else "look"
-    return f"**{flagged} of {count(photos, 'photo')} {verb} abnormal**: {listed(names)}{more if len(names) < 8 else ''} {cite(inv.survey)}."
+    names = named(list(facts["flagged_names"] or []), facts)  # type: ignore[arg-type]
+    if photos == 1:
+        return f"**{names} looks abnormal** {cite(inv.survey)}."
+    return f"**{flagged} of {count(photos, 'photo')} {verb} abnormal**: {names} {cite(inv.survey)}."
+
+
+def named(names: Sequence[str], facts: Mapping[str, Any]) -> str:
+    """Abnormal photos by name; of many the worst, and how many others there are.
+
+    >>> named(["a.png", "b.png"], {"flagged": 2, "others": 0})
+    '`a.png` and `b.png`'
+    >>> named([f"{i}.png" for i in range(10)], {"flagged": 10, "others": 2})[-34:]
+    '`5.png`, `6.png`, `7.png` and 2 others'
+    """
+    shown = [name(n) for n in names[:NAMED]]
+    others = int(facts.get("others", 0))
+    return f"{', '.join(shown)} and {count(others, 'other')}" if others else listed(shown)
 
 
 def nothing(inv: Investigation) -> str:
     """No photo passed the threshold."""
     facts = inv.survey.facts
     photos = int(fact_number(facts, "photos"))
+    if facts.get("undecided"):
+        return f"**I cannot tell whether {'this is' if photos == 1 else 'these are'} normal**: {_nothing_seen(photos)} {cite(inv.survey)}."
     what = "The photo does not stand out" if photos == 1 else f"None of the {count(photos, 'photo')} stands out"
     return f"**{what}**: the highest score is {against_threshold(inv.survey)} {cite(inv.survey)}."
+
+
+def _nothing_seen(photos: int) -> str:
+    """What it means that nothing stands out where there is nothing to compare with."""
+    alone = "one photo alone only shows breaks of its own pattern" if photos == 1 else "so few photos only show breaks of their own pattern"
+    return f"{alone}, and there is none; give a photo of a good part as the normal reference"
 
 
 def describe(finding: Finding) -> str:
@@ -33,8 +57,9 @@ def describe(finding: Finding) -> str:
     sample = name(locus.sample)
     if not finding.abnormal:
         return normal(finding)
+    looks = f", {facts['looks']}" if facts.get("looks") else ""
     return (
-        f"{sample}: {facts['label']}, {number(fact_number(facts, 'area_percent'))} % of the picture; "
+        f"{sample}: {facts['label']}{looks}, {number(fact_number(facts, 'area_percent'))} % of the picture; "
         f"{how_bad(finding)} {cite(finding.evidence)}."
     )
 
@@ -42,6 +67,11 @@ def describe(finding: Finding) -> str:
 def normal(finding: Finding) -> str:
     """A photo below the threshold."""
     evidence = finding.evidence
+    if evidence.facts.get("undecided"):
+        return (
+            f"{name(evidence.locus.sample)} shows no break of its own pattern: its score {number(evidence.score or 0.0)} is below the "
+            f"threshold {number(evidence.threshold or 0.0)} {cite(evidence)}."
+        )
     return (
         f"{name(evidence.locus.sample)} looks normal: its score {number(evidence.score or 0.0)} is below the threshold "
         f"{number(evidence.threshold or 0.0)} {cite(evidence)}."
@@ -63,8 +93,9 @@ def where(finding: Finding) -> str:
     locus = evidence.locus
     assert isinstance(locus, Region)
     x0, y0, x1, y1 = (int(v) for v in locus.box)
+    looks = f", {evidence.facts['looks']}" if evidence.facts.get("looks") else ""
     return (
-        f"{name(locus.sample)}: {evidence.facts['place']}, in the box from x {x0}, y {y0} to x {x1}, y {y1} pixels, "
+        f"{name(locus.sample)}: {evidence.facts['place']}{looks}, in the box from x {x0}, y {y0} to x {x1}, y {y1} pixels, "
         f"{number(fact_number(evidence.facts, 'area_percent'))} % of the picture; {how_bad(finding)} {cite(evidence)}."
     )
 
@@ -78,6 +109,7 @@ def why(finding: Finding) -> str:
         "mutual_search": "the other photos show nothing like it at any place",
         "intrinsic": "the recurring pattern of the picture does not explain it",
     }.get(evidence.tool, "it differs from what is normal")
+    against += f"; it is {evidence.facts['looks']}" if evidence.facts.get("looks") else ""
     return (
         f"{name(evidence.locus.sample)}: {against}; its score {number(evidence.score or 0.0)} stands against a threshold of "
         f"{number(evidence.threshold or 0.0)} ({evidence.threshold_origin}), {times} times the distance {cite(evidence)}."

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.telling import lookup_logs, lookup_pictures, lookup_stretches
+from agent.telling import lookup_logs, lookup_pictures, lookup_readings, lookup_stretches
 from core.evidence import Evidence
 
 _TELLERS: dict[str, Callable[[Evidence], list[str]]] = {
     "lookup_time": lookup_stretches.stretch,
     "lookup_channel": lookup_stretches.channel,
+    "lookup_outside": lookup_stretches.outside,
+    "lookup_crossing": lookup_readings.crossing,
+    "lookup_extreme": lookup_readings.extreme,
+    "lookup_comparison": lookup_readings.comparison,
+    "lookup_channels": lookup_readings.channels,
+    "lookup_facts": lookup_readings.facts,
     "lookup_frame": lookup_stretches.frame,
     "lookup_search": lookup_logs.search,
     "lookup_events": lookup_logs.events,
     "lookup_concept": lookup_pictures.concept,
     "lookup_people": lookup_pictures.people,
+    "lookup_type": lookup_pictures.kind,
+    "lookup_colour": lookup_pictures.colour,
+    "lookup_untold": lookup_pictures.untold,
+    "lookup_pair": lookup_pictures.pair,
 }
 
 

@@ -1,37 +1,168 @@
-"""What is said about things looked for in pictures."""
+"""What is said about things looked for in pictures, and about what a detector cannot tell."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from agent.telling.words import cite, count, listed, moment, name, number
+from agent.telling.image import named
+from agent.telling.words import count, listed, moment, name, number
 from core.evidence import Evidence
+
+_NOUN = {"image": "photo", "video": "frame"}
 
 
 def _at(facts: Any) -> str:
     return f"at {moment(facts['best_s'])}" if "best_s" in facts else f"in {name(facts['best'])}"
 
 
-def concept(evidence: Evidence) -> list[str]:
-    """How near pictures come to a phrase: a hint."""
+def _cite(evidence: Evidence) -> str:
+    """The lookup and the findings or the survey that it repeats."""
     facts: Any = evidence.facts
-    seen = listed([f"{name(n)} ({number(p)} %)" for n, p in facts["seen"]])
+    return "[" + ", ".join([evidence.id, *facts.get("rests_on", [])]) + "]"
+
+
+def _looked_at(facts: Any) -> str:
+    return count(facts["looked_at"], _NOUN[facts["of"]]) + (" looked at" if facts["of"] == "video" else "")
+
+
+def concept(evidence: Evidence) -> list[str]:
+    """How near pictures come to the name of a thing: a hint."""
+    facts: Any = evidence.facts
+    sooner = listed([name(n) for n in facts["sooner"]])
+    measured = f"similarity {number(facts['similarity'])}, median {number(facts['median_similarity'])}"
+    counting = "I can count upright people only. " if facts["count"] else ""
+    if facts["clear"]:
+        behind = f", yet {sooner} would fit as well or better" if sooner else ""
+        return [
+            f"{counting}Perhaps, {_at(facts)}: of {_looked_at(facts)} that one is nearest to {name(facts['phrase'])} ({measured}){behind}. "
+            f"This is {facts['method']}, a hint and not a decision [{evidence.id}]."
+        ]
+    sooner = f"; {sooner} would fit better there" if sooner else ""
     return [
-        f"I can only compare {name(facts['phrase'])} with pictures by {facts['method']}, which is a hint and not a decision: of "
-        f"{count(facts['looked_at'], 'picture')} the nearest is {_at(facts)}, similarity {number(facts['similarity'])} "
-        f"(median {number(facts['median_similarity'])}); the network sees {seen} there {cite(evidence)}."
+        f"{counting}{name(facts['phrase'])} is not clearly there: of {_looked_at(facts)} the nearest is {_at(facts)} ({measured}){sooner}. "
+        f"This is {facts['method']}, a hint and not a decision [{evidence.id}]."
     ]
 
 
 def people(evidence: Evidence) -> list[str]:
-    """In how many pictures people are seen."""
+    """In how many pictures people are seen, and what the detector adds where more than that was asked."""
     facts: Any = evidence.facts
-    if not facts["with"]:
-        return [
-            f"The {facts['method']} found no {name(facts['phrase'])} in {count(facts['looked_at'], 'picture')}; it only sees upright "
-            f"people who are large enough {cite(evidence)}."
-        ]
+    limits = f"I can count upright people, but cannot tell from pictures what they do or what happens to them (asked: {name(facts['phrase'])}). "
+    start = limits if facts["beyond"] else ""
+    if facts["with"]:
+        if facts["whether"] and not facts["beyond"]:
+            start = "Probably yes. " if facts["with"] > 1 else "Perhaps. "
+        seen = (
+            f"People are seen in {number(facts['with'])} of {_looked_at(facts)}, at most {number(facts['most'])} at once, {_at(facts)}"
+            f"{'; how many different people that is I cannot tell' if facts['count'] and facts['of'] == 'video' else ''}"
+        )
+    else:
+        seen = f"No people are seen in {_looked_at(facts)}; only upright people who are large enough can be"
+    lines = [f"{start}{seen} ({facts['method']}) [{evidence.id}]."]
+    if facts["beyond"] and "found" in facts:
+        lines.append(f"{_found(facts)}{_hedge(facts)} {_cite(evidence)}.")
+    return lines
+
+
+def _hedge(facts: Any) -> str:
+    """What "nothing unusual" means for a clip without normal ones."""
+    return f"; {facts['hedge']}" if "hedge" in facts else ""
+
+
+def _found(facts: Any) -> str:
+    """How much the detector of unusual things found in scope."""
+    there = " there" if facts["in_times"] or facts.get("normal_names") else ""
+    if facts["of"] == "image":
+        if not facts["found"]:
+            return "The detector sees no unusual photo" + there
+        return f"The detector finds {named(facts['abnormal_names'], facts)} unusual"
+    if not facts["found"]:
+        return f"The detector finds nothing unusual{there}"
+    return f"The detector finds {count(facts['found'], 'unusual event')}{there}"
+
+
+def kind(evidence: Evidence) -> list[str]:
+    """Whether anything is unusual, and that its kind is for a person to say."""
+    facts: Any = evidence.facts
+    phrase = name(facts["phrase"])
+    if facts["of"] == "video":
+        if facts["found"]:
+            perhaps = "Perhaps. " if facts["whether"] else ""
+            return [
+                f"{perhaps}{_found(facts)}; whether that is {phrase} I cannot tell, as I only measure how unusual motion and looks are "
+                f"{_cite(evidence)}."
+            ]
+        no = "No, not as far as I can measure. " if facts["whether"] and facts["calibrated"] else ""
+        return [f"{no}{_found(facts)}, so nothing speaks for {phrase}{_hedge(facts)} {_cite(evidence)}."]
+    lines = []
+    if facts["found"]:
+        perhaps = "Perhaps. " if facts["whether"] else ""
+        one = len(facts["abnormal_names"]) == 1
+        looks = f"{named(facts['abnormal_names'], _of_names(facts))} {'looks' if one else 'look'} abnormal"
+        if not facts["normal_names"] and facts["photos"] > facts["found"] and facts["found"] == facts["flagged"]:
+            looks = f"**{facts['flagged']} of {count(facts['photos'], 'photo')} {'looks' if one else 'look'} abnormal**: {looks.split(' look')[0]}"
+        counting = " or count it" if facts["count"] else ""
+        lines.append(f"{perhaps}{looks}; I cannot name the type of a defect{counting}, so whether that is {phrase} is for you to see {_cite(evidence)}.")
+    if facts["normal_names"]:
+        verb = "does" if len(facts["normal_names"]) == 1 else "do"
+        names = listed([name(n) for n in facts["normal_names"]])
+        no = "No, not as far as I can measure. " if facts["whether"] and not facts["found"] and not facts["undecided"] else ""
+        lines.append(f"{no}{names} {verb} not stand out, so nothing speaks for {phrase} there {_cite(evidence)}.")
+    if not lines and facts["undecided"]:
+        lines.append(
+            f"I cannot tell: nothing breaks the picture's own pattern, but without a photo of a good part that does not rule out {phrase} "
+            f"{_cite(evidence)}."
+        )
+    elif not lines:
+        no = "No, not as far as I can measure. " if facts["whether"] else ""
+        lines.append(f"{no}None of the {count(facts['photos'], 'photo')} stands out, so nothing speaks for {phrase} {_cite(evidence)}.")
+    return lines
+
+
+def _of_names(facts: Any) -> Any:
+    """`named` counts others only where all abnormal photos are meant."""
+    return {**facts, "others": facts["others"] if facts["found"] == facts["flagged"] else 0}
+
+
+def colour(evidence: Evidence) -> list[str]:
+    """The colour of what stands out, where it differs from its surroundings."""
+    facts: Any = evidence.facts
+    if "looks" not in facts:
+        return _untold("colours", facts, evidence)
     return [
-        f"The {facts['method']} sees {name(facts['phrase'])} in {number(facts['with'])} of {count(facts['looked_at'], 'picture')}, at most "
-        f"{number(facts['most'])} at once, {_at(facts)} {cite(evidence)}."
+        f"- {name(sample)}: what stands out {f'is {looks}' if looks else 'has no colour that its surroundings lack'} "
+        f"[{evidence.id}, {finding}]."
+        for sample, looks, finding in facts["looks"]
     ]
+
+
+def untold(evidence: Evidence) -> list[str]:
+    """What no detector can tell, then what is known."""
+    facts: Any = evidence.facts
+    return _untold(facts["phrase"], facts, evidence)
+
+
+def _untold(what: str, facts: Any, evidence: Evidence) -> list[str]:
+    rest = "where, how large and how unusual" if facts["of"] == "image" else "when, where and how unusual"
+    known = f" What I know is {rest} it is." if facts["found"] else ""
+    return [f"I cannot tell {what} without a vision-language model.{known} {_found(facts)}{_hedge(facts)} {_cite(evidence)}."]
+
+
+def pair(evidence: Evidence) -> list[str]:
+    """Which of two deviates more, with both scores."""
+    facts: Any = evidence.facts
+    worse, milder = facts["worse"], facts["milder"]
+    first, second = _side(worse), _side(milder)
+    scores = f"score {number(worse['score'])} against {number(milder['score'])}, the threshold {number(facts['threshold'])}"
+    if not worse["abnormal"]:
+        return [f"Neither {first} nor {second} stands out ({scores}), so the difference says little {_cite(evidence)}."]
+    if not milder["abnormal"]:
+        return [f"{first} deviates more: it looks abnormal and {second} does not ({scores}) {_cite(evidence)}."]
+    high, low = number(worse["severity_score"]), number(milder["severity_score"])
+    if high == low:
+        return [f"{first} and {second} deviate alike, both {high} of 100 ({scores}) {_cite(evidence)}."]
+    return [f"**{first} deviates more than {second}**: {high} against {low} of 100 in severity, {scores} {_cite(evidence)}."]
+
+
+def _side(side: Any) -> str:
+    return moment(side["start_s"]) if "start_s" in side else name(side["sample"])

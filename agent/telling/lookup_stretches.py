@@ -4,48 +4,122 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.telling.words import cite, moment, name, number
+from agent.telling.lookup_readings import time_of, with_unit
+from agent.telling.words import cite, count, listed, moment, name, number
 from core.evidence import Evidence
 
 
-def _time(facts: Any, seconds: float) -> str:
-    return moment(seconds, base=str(facts.get("time_base", "elapsed")), epoch_s=facts.get("epoch_s"))
-
-
 def stretch(evidence: Evidence) -> list[str]:
-    """What scores and values do in a stretch of time."""
+    """What scores and values do in a stretch of time, and which abnormal stretches lie there; values first where a channel is named."""
     facts: Any = evidence.facts
-    said = f"From {_time(facts, facts['start_s'])} to {_time(facts, facts['end_s'])}"
-    peak = f"{number(facts['max_score'])} ({_time(facts, facts['peak_s'])})"
-    score = f"the score peaks at {peak}, the threshold is {number(evidence.threshold or 0.0)}"
-    verdict = "something unusual happens" if facts["flagged"] else "nothing passes the threshold"
-    sentences = [f"{said} {verdict}: {score} {cite(evidence)}."]
-    sentences += [_values(values, evidence) for values in facts.get("values", [])]
-    return sentences
+    values = [_values(row, facts, evidence) for row in facts.get("values", [])]
+    verdict = [f"{_yes_or_no(facts)}{_happens(evidence)} {cite(evidence)}."]
+    return [*values, *verdict] if facts["named"] and facts["expects"] == "either" else [*verdict, *values]
 
 
-def _values(values: Any, evidence: Evidence) -> str:
-    unit = f" {values['unit']}" if values["unit"] else ""
+def _yes_or_no(facts: Any) -> str:
+    """The first words of the answer to "was it ok then?", about the channels asked for where there are any."""
+    if facts["expects"] == "either":
+        return ""
+    normal = facts["expects"] == "normal"
+    if facts["named"] and facts["flagged"] and not facts["carried"]:
+        asked = listed([name(row["channel"]) for row in facts["values"]])
+        return f"{'Yes' if normal else 'No'} as to {asked}, yet something else is abnormal then. "
+    if facts["flagged"]:
+        return "No, it does not look so. " if normal else "Yes, it looks so. "
+    return "Yes, as far as I can measure. " if normal else "No, not as far as I can measure. "
+
+
+def _happens(evidence: Evidence) -> str:
+    facts: Any = evidence.facts
+    if "at_s" in facts:
+        where = f"At {time_of(facts, facts['at_s'])}"
+    elif facts["point"]:
+        where = f"At {time_of(facts, facts['start_s'])}"
+    else:
+        where = f"From {time_of(facts, facts['start_s'])} to {time_of(facts, facts['end_s'])}"
+    single = "at_s" in facts
+    peak = number(facts["max_score"]) if single else f"{number(facts['max_score'])} ({time_of(facts, facts['peak_s'])})"
+    score = f"the score {'is' if single else 'peaks at'} {peak}, the threshold is {number(evidence.threshold or 0.0)}"
+    n, of = facts["touching"], facts["of"]
+    if not facts["flagged"]:
+        inside = f", though it lies in {_finding(facts)}" if n == 1 else ""
+        return f"{where} nothing passes the threshold{inside}: {score}"
+    if n == 0:
+        return f"{where} something unusual happens: {score}"
+    if n == 1:
+        counted = "the only abnormal stretch" if of == 1 else f"one of the {of:,} abnormal stretches"
+        return f"{where} lies {counted}, {_finding(facts)}: {score}"
+    return f"{where} lie {n:,} of the {of:,} abnormal stretches: {score}"
+
+
+def _finding(facts: Any) -> str:
+    """An abnormal stretch by its label: "a spike in `vibration`"."""
+    kind, _, channel = str(facts["labels"][0]).partition(" in ")
+    article = "an" if kind[:1] in "aeiou" else "a"
+    kind = kind.removesuffix(" scene") + " stretch" if kind == "missing" else kind
+    return f"{article} {kind} in {name(channel)}" if channel else f"{kind}" if kind.startswith("unusual") else f"{article} {kind}"
+
+
+def outside(evidence: Evidence) -> list[str]:
+    """That a time holds nothing, unless the note on the question has said so."""
+    facts: Any = evidence.facts
+    source, asked = name(evidence.locus.sample), name(facts["asked"])
+    if facts["said"]:
+        return []
+    if facts["gap"]:
+        return [
+            f"There are no readings in {source} from {time_of(facts, facts['start_s'])} to {time_of(facts, facts['end_s'])} ({asked}) "
+            f"{cite(evidence)}."
+        ]
+    return [
+        f"{asked} lies outside {source}, which runs from {time_of(facts, facts['first_s'])} to {time_of(facts, facts['last_s'])} "
+        f"{cite(evidence)}."
+    ]
+
+
+def _values(values: Any, facts: Any, evidence: Evidence) -> str:
+    """A channel's values in a stretch; one value where they are all alike."""
+    unit, channel = values["unit"], name(values["channel"])
+    at = f"at {time_of(facts, facts['at_s'])}" if "at_s" in facts else "there"
     if "mean" not in values:
-        return f"{name(values['channel'])} has no values there ({values['missing']} missing) {cite(evidence)}."
-    usual = f"; usually it is {number(values['usual'])}{unit}" if "usual" in values else ""
-    return (
-        f"{name(values['channel'])} lies between {number(values['min'])} and {number(values['max'])}{unit} there, "
-        f"{number(values['mean'])}{unit} on average{usual} {cite(evidence)}."
-    )
+        return f"{channel} has no values {at} ({values['missing']} missing) {cite(evidence)}."
+    usual = f"; usually it is {with_unit(values['usual'], unit)}" if "usual" in values else ""
+    low, high = number(values["min"]), number(values["max"])
+    if low == high:
+        where = f"in all {facts['units']:,} readings there" if facts["units"] > 1 else at  # what stands still must be seen to
+        return f"{channel} is {with_unit(values['mean'], unit)} {where}{usual} {cite(evidence)}."
+    mean = with_unit(values["mean"], unit)
+    return f"{channel} lies between {low} and {with_unit(values['max'], unit)} there, {mean} on average{usual} {cite(evidence)}."
 
 
 def channel(evidence: Evidence) -> list[str]:
-    """A channel's range and whether it is blamed."""
+    """A channel's range, and which abnormal stretches it carries."""
     facts: Any = evidence.facts
-    unit = f" {facts['unit']}" if facts["unit"] else ""
     if "mean" not in facts:
         return [f"{name(facts['channel'])} has no values at all {cite(evidence)}."]
-    lowest, highest, usual = (number(facts[key]) for key in ("lowest", "highest", "usual"))
-    range_said = f"{name(facts['channel'])} runs from {lowest} to {highest}{unit}, usually {usual}{unit}"
-    n = len(facts["findings"])
-    blamed = "it is not among the channels blamed for any abnormal stretch" if n == 0 else "it is blamed, see below"
-    return [f"{range_said}; {blamed} {cite(evidence)}."]
+    unit = facts["unit"]
+    said = (
+        f"{name(facts['channel'])} runs from {number(facts['lowest'])} to {with_unit(facts['highest'], unit)}, usually "
+        f"{with_unit(facts['usual'], unit)}"
+    )
+    carried = facts["carried"]
+    if carried:
+        first = carried[0]
+        more = f" and {count(facts['carried_count'] - 1, 'other')}" if facts["carried_count"] > 1 else ""
+        share = f"{number(first['share_percent'])} % of the score"
+        kind = first["label"].partition(" in ")[0]
+        blamed = f"it carries the {kind} since {time_of(facts, first['start_s'])} ({share}){more}"
+    elif facts["beside"]:
+        blamed = "it carries no abnormal stretch itself, though it moves along in some"
+    else:
+        blamed = "it is not among the channels blamed for any abnormal stretch"
+    verdict = ""
+    if facts["judged"] and facts["expects"] != "either":
+        yes = bool(carried) == (facts["expects"] == "abnormal")
+        sure = "it looks so" if carried else "as far as I can measure"
+        verdict = f"Yes, {sure}. " if yes else "No, it does not look so. " if carried else "No, not as far as I can measure. "
+    return [f"{verdict}{said}; {blamed} {cite(evidence)}."]
 
 
 def frame(evidence: Evidence) -> list[str]:

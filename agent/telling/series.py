@@ -77,8 +77,11 @@ def _changed(facts: Any) -> str:
     said = f"{change['kind']} in {name(change['channel'])}"
     if change["kind"] == "missing":
         return said
+    if change["kind"] == "flatline" and change["during"] is not None:
+        return f"{said}, stuck at {number(change['during'])}{unit}"
     if change["kind"] == "spike" and change["peak"] is not None and change["before"] is not None:
-        return f"{said}, from {number(change['before'])}{unit} to a peak of {number(change['peak'])}{unit}"
+        to = "to a peak of" if change["peak"] >= change["before"] else "down to"
+        return f"{said}, from {number(change['before'])}{unit} {to} {number(change['peak'])}{unit}"
     if change["before"] is not None and change["during"] is not None:
         return f"{said}, from {number(change['before'])}{unit} before to {number(change['during'])}{unit} during it"
     return said

@@ -75,6 +75,26 @@ def test_a_flat_photo_has_nothing_strange_inside():
     assert float(heat[40:80, 50:110].max()) < 0.1
 
 
+@pytest.mark.parametrize("size", [(1, 1), (120, 160), (300, 300)])
+@pytest.mark.parametrize("noise", [0, 2])
+def test_a_photo_that_shows_nothing_is_nowhere_strange(size, noise):
+    """The encoder's padding alone would make the edges of an even photo stand out."""
+    pixels = 90 + np.random.default_rng(0).integers(0, noise + 1, (*size, 3)).astype(np.uint8)
+    found = Intrinsic(side=96).score([ImageSample(name="flat", pixels=pixels)])[0]
+    assert found.score == 0
+    assert found.heatmap.shape == size
+    assert not found.heatmap.any()
+
+
+def test_a_faint_mark_on_an_even_photo_is_still_found():
+    pixels = np.full((120, 160, 3), 90, np.uint8)
+    pixels[56:64, 76:88] = 110
+    heat = Intrinsic(side=160).score([ImageSample(name="faint", pixels=pixels)])[0].heatmap
+    row, column = np.unravel_index(heat[24:-24, 24:-24].argmax(), (72, 112))
+    assert 48 <= row + 24 <= 72
+    assert 68 <= column + 24 <= 96
+
+
 def test_fit_keeps_references_only(tmp_path):
     fresh, fitted = Intrinsic(side=96), Intrinsic(side=96).fit([wall(), wall(spot=True)])
     ours, theirs = (d.score([wall(spot=True)])[0] for d in (fresh, fitted))

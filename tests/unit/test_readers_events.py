@@ -362,6 +362,12 @@ def test_audit_records_become_events(tmp_path):
     assert log.epoch_s == pytest.approx(1714557600.1)
 
 
+def test_the_note_on_a_format_has_its_article(tmp_path):
+    line = 'type=USER_LOGIN msg=audit(1364481363.243:24287): pid=3538 uid=0 acct="root" res=success\n'
+    (tmp_path / "a.log").write_text(line * 3)
+    assert "Read as an auditd log." in open_path(tmp_path / "a.log").notes
+
+
 def test_web_access_log(tmp_path):
     line = '10.0.0.{k} - - [01/May/2024:10:00:{k:02} +0000] "GET /a/{k}?q=1 HTTP/1.1" 200 512 "-" "curl/8"\n'
     log = log_of(
@@ -462,3 +468,23 @@ def test_a_folder_of_logs_is_one_source(tmp_path):
     assert source.kind == "events"
     assert [s.table.height for s in source.samples] == [20, 21, 22]
     assert source.summary["rows"] == 63
+
+
+def test_colours_and_bells_are_no_part_of_a_log(tmp_path):
+    text = "\n".join(f"\x1b[2m2024-05-01 10:00:{k % 60:02d} INFO \x1b[31mred\x1b[0m \x07 bell {k}\x08" for k in range(100))
+    log = log_of(tmp_path, text, "ansi.log")
+    assert log.table.height == 100
+    assert log.epoch_s == T0.timestamp()
+    assert log.table["operation"].unique().to_list() == ["red  bell <*>"]
+    assert "Control characters were taken out of 100 lines." in log.notes
+
+
+def test_nested_columns_of_a_parquet_log_become_text(tmp_path):
+    frame = pl.DataFrame(
+        {"user": ["ann", "bob"] * 20, "action": ["read"] * 40, "file": ["a", "b"] * 20, "tags": [["x", "y"]] * 40,
+         "more": [{"q": 1}] * 40, "raw": [b"ab"] * 40, "deep": [[{"q": 1}]] * 40, "took": [dt.timedelta(seconds=3)] * 40}
+    )  # fmt: skip
+    frame.write_parquet(tmp_path / "n.parquet")
+    source = open_path(tmp_path / "n.parquet")
+    assert (source.kind, source.summary["rows"]) == ("events", 40)
+    assert source.samples[0].table["attr:tags"][0] == "x, y"

@@ -185,6 +185,55 @@ def test_bombs_are_refused_before_decoding(tmp_path, side):
     assert peak < 20e6
 
 
+def test_inspecting_a_png_decodes_nothing_and_still_knows_its_orientation(tmp_path, monkeypatch):
+    """Pillow's own getexif of a PNG decodes the whole picture; the chunk may also come after the pixels."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture()).save(tmp_path / "early.png", exif=exif)
+    data = (tmp_path / "early.png").read_bytes()
+    at = data.index(b"eXIf") - 4
+    chunk = data[at : at + 12 + int.from_bytes(data[at : at + 4], "big")]
+    bare = data.replace(chunk, b"")
+    (tmp_path / "late.png").write_bytes(bare[:-12] + chunk + bare[-12:])
+    Image.fromarray(picture()).save(tmp_path / "none.png")
+
+    def load(_self):
+        raise AssertionError("decoded")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("PIL.ImageFile.ImageFile.load", load)
+        sizes = {n: inspect(tmp_path / n, n, "png") for n in ("early.png", "late.png", "none.png")}
+    assert [(p.height, p.width) for p in sizes.values()] == [(20, 12), (20, 12), (12, 20)]
+    turned = np.rot90(picture(), -1)
+    assert all(np.array_equal(open_path(tmp_path / n).samples[0].pixels, turned) for n in ("early.png", "late.png"))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_tiff_without_a_finite_value_is_refused(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "nan.tif", np.full((6, 7), np.nan, dtype))
+    with pytest.raises(BadInput, match=r"^nan\.tif: expected measured levels, got none.*export it again\.$"):
+        open_path(tmp_path / "nan.tif")
+
+
+def test_a_tiff_of_many_samples_is_judged_by_all_of_them(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "many.tif", np.zeros((5, 5, 200), np.uint16), photometric="minisblack", planarconfig="contig")
+    assert open_path(tmp_path / "many.tif").samples[0].size == (5, 5)
+    small_limits(monkeypatch, max_image_pixels=100)
+    with pytest.raises(BadInput, match=r"^many\.tif: the picture holds 5,000 values .* allowed are 400;"):
+        open_path(tmp_path / "many.tif")
+
+
+@pytest.mark.filterwarnings("error")
+def test_huge_levels_are_clipped_without_a_warning(tmp_path):
+    levels = np.linspace(0, 1000, 42).reshape(6, 7)
+    levels[0, 0], levels[5, 6] = -1e300, 1e300
+    tifffile.imwrite(tmp_path / "huge.tif", levels)
+    pixels = open_path(tmp_path / "huge.tif").samples[0].pixels
+    assert pixels[0, 0, 0] == 0
+    assert pixels[5, 6, 0] == 255
+    assert pixels[3, 3, 0] == pytest.approx(levels[3, 3] / 1024 * 255, abs=1)
+
+
 def test_limits_on_bytes_pixels_and_number(tmp_path, monkeypatch):
     for k in range(3):
         Image.fromarray(picture(seed=k)).save(tmp_path / f"{k}.png")

@@ -96,7 +96,14 @@ def test_mislabelled_files_open_as_what_they_are(tmp_path, name, form, kind):
         (b"\x89HDF\r\n\x1a\n" + bytes(40), "HDF5"),
         (bytes(5000), "zero bytes"),
         (os.urandom(0) + bytes(range(256)) * 20, "no known kind"),
-        (b"", "empty file"),
+        (b"", r"empty file \(0 bytes\): export it again or choose another"),
+        (b"<!DOCTYPE html><html><body>1,2</body></html>", "web page"),
+        (b"\xef\xbb\xbf  <HTML>", "web page"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+        (b'<?xml version="1.0"?>\n<!-- by hand -->\n<svg/>', "SVG"),
+        (b'<?xml version="1.0"?>\n<a><b>1</b></a>', "XML document"),
+        (b"#EXTM3U\n#EXTINF:10,\n/etc/passwd\n", "play list"),
+        (b"ffconcat version 1.0\nfile '/etc/passwd'\n", "play list"),
         (b"MATLAB 5.0 MAT-file" + bytes(99), "MATLAB"),
     ],
 )
@@ -211,7 +218,7 @@ def test_folders(tmp_path):
     (tmp_path / "one.csv").write_text(SERIES)
     source = open_path(tmp_path)
     assert source.samples.names == ("a/1.png", "a/2.png", "b/1.png", "b/2.png")
-    assert "1 file of another kind" in source.notes[0]
+    assert source.notes[0] == "Left out: 1 file of another kind ('one.csv')."
     assert open_all([tmp_path]).refused == ()
     assert open_path(tmp_path, kind="series").summary["rows"] == 20
     assert open_path(f"{tmp_path}/a/..").name == tmp_path.name
@@ -219,6 +226,33 @@ def test_folders(tmp_path):
     (tmp_path / "only" / "s.csv").write_text(SERIES)
     with pytest.raises(BadInput, match="nothing of the kind 'video'"):
         open_path(tmp_path / "only", kind="video")
+
+
+def test_a_mixed_folder_opens_as_what_most_of_its_files_are(tmp_path):
+    for k in range(2):
+        (tmp_path / f"s{k}.csv").write_text(SERIES)
+    save_photo(tmp_path / "a.png")
+    (tmp_path / "scan.ply").write_bytes(
+        b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\nend_header\n1 2 3\n"
+    )
+    source = open_path(tmp_path)
+    assert (source.kind, len(source.samples)) == ("series", 2)
+    assert source.notes[0] == "Left out: 2 files of another kind ('a.png', 'scan.ply')."
+
+
+def test_a_few_zero_bytes_in_a_text_are_passed_over(tmp_path):
+    text = "t,x\n" + "".join(f"{k},{k}.5\n" for k in range(900))
+    whole = text.encode()
+    for name, data in (("early.csv", whole[:2000] + bytes(3) + whole[2000:]), ("late.csv", whole + bytes(40))):
+        (tmp_path / name).write_bytes(data)
+        source = open_path(tmp_path / name)
+        assert (source.kind, source.summary["rows"], source.summary["missing_share"]) == ("series", 900, 0.0)
+        assert any("zero bytes in the text were passed over" in n for n in source.notes)
+    lines = "".join(json.dumps({"user": "ann" if k % 3 else "bob", "action": "read", "file": k % 4}) + "\n" for k in range(200))
+    (tmp_path / "e.jsonl").write_bytes(lines.encode()[:3000] + bytes(2) + lines.encode()[3000:])
+    source = open_path(tmp_path / "e.jsonl")
+    assert (source.kind, source.summary["rows"]) == ("events", 200)
+    assert any("2 zero bytes" in n for n in source.notes)
 
 
 def test_links_do_not_lead_out_of_a_folder(tmp_path):

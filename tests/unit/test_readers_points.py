@@ -142,7 +142,13 @@ def test_cut_off_clouds_are_refused(tmp_path, make, share):
     assert "\n" not in str(caught.value)
 
 
+FOO = b"element foo %s\nproperty int q\nelement vertex"
+
+
+@pytest.mark.timeout(20)
 def test_bad_clouds(tmp_path, monkeypatch):
+    """What a header announces is held against the file before it is read, passed over or set aside for."""
+    LITTLE = write_ply(tmp_path / "l.ply", "binary_little_endian").read_bytes()
     cases = {
         "compressed.pcd": write_pcd(tmp_path / "c.pcd", "binary").read_bytes().replace(b"DATA binary", b"DATA binary_compressed"),
         "fields.ply": write_ply(tmp_path / "d.ply", "ascii").read_bytes().replace(b"property float z", b"property float w"),
@@ -150,6 +156,15 @@ def test_bad_clouds(tmp_path, monkeypatch):
         b"property float x\nproperty float y\nproperty float z\nend_header\n",
         "none.ply": b"ply\nformat ascii 1.0\nelement vertex 0\nproperty float x\nproperty float y\nproperty float z\nend_header\n",
         "type.ply": b"ply\nformat ascii 1.0\nelement vertex 1\nproperty strange x\nend_header\n1\n",
+        "count.pcd": write_pcd(tmp_path / "e.pcd", "binary").read_bytes().replace(b"COUNT 1 1 1", b"COUNT 1 1 999999999"),
+        "below.pcd": write_pcd(tmp_path / "e.pcd", "binary").read_bytes().replace(b"COUNT 1 1 1", b"COUNT 1 1 -5"),
+        "before.ply": write_ply(tmp_path / "d.ply", "ascii").read_bytes().replace(b"element vertex", FOO % b"999999999"),
+        "before_binary.ply": LITTLE.replace(b"element vertex", FOO % b"999999999"),
+        "back.ply": LITTLE.replace(b"element vertex", FOO % b"-999999999"),
+        "minus.ply": LITTLE.replace(b"element vertex 63", b"element vertex -63"),
+        "long.ply": LITTLE.replace(b"element vertex 63", b"element vertex 49999999"),
+        "lines.ply": write_ply(tmp_path / "d.ply", "ascii").read_bytes().replace(b"vertex 63", b"vertex 49999999"),
+        "twice.ply": LITTLE.replace(b"property float y", b"property float x"),
         "negative.pcd": write_pcd(tmp_path / "n.pcd", "ascii").read_bytes().replace(b"WIDTH 9", b"WIDTH -9"),
     }
     for name, data in cases.items():
@@ -165,6 +180,37 @@ def test_bad_clouds(tmp_path, monkeypatch):
     monkeypatch.setattr("readers.points.limits", lambda: core.settings.Limits(max_points=10))
     with pytest.raises(BadInput, match="63 points, allowed are 10"):
         open_path(tmp_path / "big.tiff")
+
+
+@pytest.mark.parametrize("style", ["ascii", "binary_little_endian"])
+def test_another_element_before_the_points_is_passed_over(tmp_path, style):
+    data = write_ply(tmp_path / "a.ply", style).read_bytes().replace(b"element vertex", FOO % b"2")
+    extra = b"7\n8\n" if style == "ascii" else struct.pack("<2i", 7, 8)
+    (tmp_path / "b.ply").write_bytes(data.replace(b"end_header\n", b"end_header\n" + extra))
+    assert np.allclose(open_path(tmp_path / "b.ply").samples[0].xyz, XYZ.reshape(1, -1, 3))
+
+
+@pytest.mark.filterwarnings("error")
+def test_coordinates_beyond_float_count_as_not_measured(tmp_path):
+    data = write_ply(tmp_path / "a.ply", "binary_little_endian", kind="double").read_bytes()
+    (tmp_path / "b.ply").write_bytes(data[:-8] + struct.pack("<d", 1e300))
+    sample = open_path(tmp_path / "b.ply").samples[0]
+    assert sample.valid.sum() == 62
+    assert any("1 coordinates beyond" in n for n in sample.notes)
+
+
+def test_the_most_frequent_kind_of_a_folder_wins_over_a_single_scan(tmp_path):
+    write_ply(tmp_path / "scan.ply", "ascii")
+    Image.fromarray(RGB).save(tmp_path / "scan.png")
+    assert open_path(tmp_path).kind == "points"  # its only picture is the scan's own
+    for k in range(3):
+        Image.fromarray(RGB).save(tmp_path / f"photo{k}.png")
+    source = open_path(tmp_path)
+    assert (source.kind, len(source.samples)) == ("image", 4)
+    assert source.notes == ("Left out: 1 file of another kind ('scan.ply').",)
+    asked = open_path(tmp_path, kind="points")
+    assert asked.kind == "points"
+    assert "3 pictures belong to no scan and were left out ('photo0.png', 'photo1.png', 'photo2.png')." in asked.notes
 
 
 def make_pairs(folder, count=3):

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import io
+import zipfile
 
 import numpy as np
 import polars as pl
@@ -400,3 +401,118 @@ def test_stamps_without_a_year():
     years = [dt.datetime.fromtimestamp(t, dt.UTC).year for t in times.seconds[:3]]
     assert years == [2023, 2024, 2024]
     assert np.isnan(times.seconds[3:]).all()
+
+
+STAMPS = [f"2024-05-01 10:{k // 60:02d}:{k % 60:02d}" for k in range(120)]
+
+
+@pytest.mark.parametrize(("delimiter", "decimal"), [(",", "."), (";", ","), ("\t", ".")])
+@pytest.mark.parametrize("full", [2, 5])
+def test_rows_of_unequal_length_keep_the_columns_of_the_header(tmp_path, delimiter, decimal, full):
+    """The blank inside the time stamps is the most regular delimiter here, and still none."""
+    lines = [delimiter.join(("time", "a", "b"))]
+    for k, stamp in enumerate(STAMPS):
+        cells = [stamp, f"1{decimal}5"] + [f"2{decimal}5"] * (k % full == 0) + ["9", "9"] * (k % (5 * full) == 0)
+        lines.append(delimiter.join(cells))
+    s = series_of(tmp_path, "\n".join(lines))
+    assert s.channels == ("a", "b")
+    assert s.time_base == "clock"
+    assert len(s.values) == 120
+    assert (s.values[:, 0] == 1.5).all()
+    assert np.flatnonzero(~np.isnan(s.values[:, 1])).tolist() == list(range(0, 120, full))
+    assert any("unequal lengths" in n for n in s.notes)
+
+
+def test_decimal_commas_between_blanks_stay_numbers(tmp_path):
+    s = series_of(tmp_path, "a b c\n" + "".join(f"{k},5 2,25 -3,125\n" for k in range(60)))
+    assert s.values[3].tolist() == [3.5, 2.25, -3.125]
+
+
+def test_times_out_of_range_leave_a_series_by_rows(tmp_path):
+    s = series_of(tmp_path, "time,a\n" + "".join(f"9999-12-31 23:00:{k:02d},{k}.5\n" for k in range(60)))
+    assert (s.time_base, s.channels, len(s.values)) == ("index", ("a",), 60)
+    assert any(n.startswith("The times in 'time' could not be read") and "9999" in n for n in s.notes)
+    assert not any("No time column" in n for n in s.notes)
+
+
+def test_odd_columns_of_a_parquet_file_are_left_out_by_name(tmp_path):
+    frame = pl.DataFrame(
+        {"t": pl.datetime_range(START, START + dt.timedelta(seconds=59), "1s", eager=True), "a": [float(k) for k in range(60)],
+         "lst": [[1, 2]] * 60, "st": [{"q": 1, "r": "x"}] * 60, "bin": [b"ab"] * 60, "dur": [dt.timedelta(milliseconds=1500)] * 60,
+         "kind": pl.Series(["x"] * 60).cast(pl.Categorical), "day": [START.date()] * 60, "tod": [START.time()] * 60,
+         "arr": pl.Series([[1, 2]] * 60, dtype=pl.Array(pl.Int64, 2)), "dec": pl.Series(["1.25"] * 60).cast(pl.Decimal(10, 2))}
+    )  # fmt: skip
+    frame.write_parquet(tmp_path / "odd.parquet")
+    source = open_path(tmp_path / "odd.parquet")
+    s = source.samples[0]
+    assert s.channels == ("a", "dur", "dec")
+    assert s.units == ("", "s", "")
+    assert s.values[5].tolist() == [5.0, 1.5, 1.25]
+    assert "Left out because they hold lists, records or bytes: 'lst', 'st', 'bin', 'arr'." in s.notes
+    assert "Durations were turned into seconds: 'dur'." in s.notes
+    frame.select("lst").write_parquet(tmp_path / "only.parquet")
+    with pytest.raises(BadInput, match="got only lists, records or bytes in 'lst'; unpack them"):
+        open_path(tmp_path / "only.parquet", kind="series")
+    (tmp_path / "none.json").write_text("{}")
+    with pytest.raises(BadInput, match="got no column at all; export it again"):
+        open_path(tmp_path / "none.json")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("array", "message"), [
+    (np.zeros((9, 2), complex), "complex ones .*np.abs"), (np.zeros(9, [("a", "f8"), ("b", "i4")]), "records of several fields"),
+    (np.array(["a", "b"]), "got text .*CSV"), (np.full((9, 2), 1e300), "every one is larger"), (np.full(9, -1e300), "every one is larger"),
+    (np.zeros((0, 3)), "without any value"), (np.zeros((3, 4, 5)), "of shape 3×4×5; reshape"), (np.float64(3), "reshape"),
+    (np.array([{}], dtype=object), "Python objects, which are never loaded"),
+])  # fmt: skip
+@pytest.mark.parametrize("form", ["npy", "npz"])
+def test_arrays_that_are_no_readings_are_named(tmp_path, array, message, form):
+    file = tmp_path / f"x.{form}"
+    if form == "npy":
+        np.save(file, array, allow_pickle=True)
+    else:
+        np.savez(file, x=array)
+    with pytest.raises(BadInput, match=message) as caught:
+        open_path(file)
+    assert str(caught.value).startswith(f"x.{form}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_float_count_as_missing(tmp_path):
+    values = np.arange(40.0).reshape(20, 2)
+    values[3, 1] = 1e300
+    np.save(tmp_path / "wide.npy", values)
+    np.savez(tmp_path / "flat.npz", x=values[:, 1], y=values[:, 0].astype(">f8"))
+    pl.DataFrame({"x": values[:, 1]}).write_parquet(tmp_path / "x.parquet")
+    (tmp_path / "x.csv").write_text("x,y\n" + "".join(f"{v!r},1\n" for v in values[:, 1].tolist()))
+    np.savez(tmp_path / "mixed.npz", x=values, z=values + 1j)
+    for name in ("wide.npy", "flat.npz", "x.parquet", "x.csv", "mixed.npz"):
+        s = open_path(tmp_path / name).samples[0]
+        assert np.isnan(s.values).sum() == 1, name
+        assert "1 number beyond ±3.4e38 count as missing." in s.notes, name
+    assert "Left out because they hold complex numbers: 'z'." in s.notes
+
+
+def test_archives_are_judged_by_their_headers(tmp_path, monkeypatch):
+    def archive(name, shape, data, squeeze=zipfile.ZIP_DEFLATED):
+        with zipfile.ZipFile(tmp_path / name, "w", squeeze) as file, file.open("a.npy", "w", force_zip64=True) as member:
+            np.lib.format.write_array_header_1_0(member, {"descr": "<f8", "fortran_order": False, "shape": shape})
+            member.write(data)
+        return tmp_path / name
+
+    monkeypatch.setattr("readers.npy.np.lib.format.read_array", lambda *_, **__: pytest.fail("read"))
+    for shape in ((10**9, 10), (-1, 2), (2**62, 2**62)):
+        with pytest.raises(BadInput, match=r"cut off or damaged"):
+            open_path(archive("liar.npz", shape, bytes(100)))
+    monkeypatch.setattr("readers.npy.limits", lambda: core.settings.Limits(max_unpack_bytes=1_000_000))
+    with pytest.raises(BadInput, match=r"unpacks from [\d,]+ to 8,000,\d+ bytes, allowed are 200 times"):
+        open_path(archive("bomb.npz", (1_000_000, 1), bytes(8_000_000)))
+    monkeypatch.setattr("readers.arrays.limits", lambda: core.settings.Limits(max_series_rows=100))
+    for shape in ((101, 1), (101,)):
+        with pytest.raises(BadInput, match="101 rows, allowed are 100"):
+            open_path(archive("long.npz", shape, bytes(808)))
+    monkeypatch.setattr("readers.npy.limits", lambda: core.settings.Limits(max_series_cells=100))
+    np.savez(tmp_path / "sum.npz", x=np.zeros((20, 3)), y=np.zeros((20, 3)))
+    with pytest.raises(BadInput, match="120 values, allowed are 100"):
+        open_path(tmp_path / "sum.npz")

@@ -5,7 +5,7 @@ import pytest
 from skimage import data
 
 from core.errors import BadInput
-from models.vision_concepts import class_names, describe, match, project
+from models.vision_concepts import class_names, describe, match, project, seek
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +51,22 @@ def test_top_has_bounds(pictures, top):
 def test_no_picture_is_refused():
     with pytest.raises(BadInput, match="at least one picture"):
         match([], ["a"])
+
+
+def test_seek_finds_a_thing_and_doubts_another(pictures):
+    kitten = seek(pictures, "kitten")
+    assert kitten.best == 0
+    assert kitten.clear
+    assert len(kitten.similarity) == 3
+    bicycle = seek(pictures, "bicycle")
+    assert not bicycle.clear
+    assert bicycle.rank == 1 + len(bicycle.sooner)
+
+
+def test_seek_keeps_to_the_pictures_asked_about(pictures):
+    assert seek(pictures, "kitten", among=[1, 2]).best in (1, 2)
+    assert not seek(pictures, "kitten", among=[2]).clear
+
+
+def test_another_word_for_the_same_thing_is_no_rival(pictures):
+    assert "cat" not in seek(pictures, "cats").sooner

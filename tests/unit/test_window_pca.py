@@ -277,7 +277,10 @@ def test_the_randomised_patterns_span_the_exact_ones(monkeypatch):
     np.testing.assert_allclose(rough.mean(), exact.mean(), rtol=0.02)
 
 
-@pytest.mark.parametrize("values", [{"window": 1}, {"components": 0}, {"clip": 0.0}, {"trim": 0.6}, {"bound": -1.0}])
+@pytest.mark.parametrize("values", [
+    {"window": 1}, {"components": 0}, {"clip": 0.0}, {"trim": 0.6}, {"bound": -1.0}, {"window": 1_000_000_000},
+    {"components": 999_999_999}, {"explained": -3}, {"explained": 0.0}, {"explained": 1.01}, {"explained": float("nan")},
+])  # fmt: skip
 def test_impossible_settings_are_refused(values):
     with pytest.raises(BadInput, match="expected window ≥ 2"):
         WindowPCA(**values)

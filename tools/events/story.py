@@ -128,7 +128,9 @@ class Teller:
         if made >= 0 and "unknown process" in value["object"]:
             # the recorder did not know the name, but the process itself appears under it
             value["object"] = self._program(made)
-        return wording.step(value["operation"], value["subject"], value["object"], value["detail"], value["object_type"])
+        return wording.step(
+            value["operation"], value["subject"], value["object"], value["detail"], value["object_type"], limit=wording.FULL
+        )
 
     def _telling(self, events: NDArray[np.int64]) -> list[int]:
         """An actor's events, most surprising first, each distinct act once."""

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 NEAR = 3
 """Patches within this many cells share pixels with a patch (3×3 pooling, overlapping fields) and may not explain it."""
 TILE = 256
+LEVELS = 2
+"""A photo whose pixels differ by no more levels than this, in every colour, shows nothing: only the encoder's padding at the edges
+and the rounding of its compression would be found strange in it."""
 
 
 class Intrinsic:
@@ -118,6 +121,8 @@ class Intrinsic:
         from models.nearest import distance
 
         rows, columns = self._encoder.grid(*pixels.shape[:2])
+        if not _varies(pixels):
+            return np.zeros((rows, columns), dtype=np.float32)
         cells = np.moveaxis(np.indices((rows, columns)), 0, -1).astype(np.int16)
         vectors, places = [], []
         for turned, turned_cells in zip(orientations(pixels), orientations(cells), strict=True):
@@ -135,3 +140,12 @@ class Intrinsic:
             cosine[away <= near] = -1.0
             found.append(distance(cosine.topk(kept, dim=1, sorted=False).values).mean(dim=1))
         return np.asarray(torch.cat(found).reshape(rows, columns).cpu().numpy(), dtype=np.float32)
+
+
+def _varies(pixels: NDArray[np.uint8]) -> bool:
+    """Is there anything in a photo (H, W, 3) that could be strange?
+
+    >>> _varies(np.full((4, 4, 3), 90, np.uint8)), _varies(np.eye(4, dtype=np.uint8)[..., None] * np.full(3, 90, np.uint8))
+    (False, True)
+    """
+    return bool((np.ptp(pixels, axis=(0, 1)) > LEVELS).any())

@@ -19,6 +19,7 @@ from core.detector import parameters, require_batch
 from core.errors import BadInput, NotFitted
 from core.samples import Sample, Series
 from core.scores import PointScores
+from core.settings import limits
 from tools.catalog import ROWS
 from tools.series.excess import Normality
 from tools.series.model import Model, Settings, learn_from_itself, learn_from_normal, score_values, shifted
@@ -71,12 +72,17 @@ class WindowPCA:
         self, *, window: int = 16, components: int = 20, explained: float = 0.9, clip: float = 20.0, bound: float = 4.0,
         trim: float = 0.1, causal: bool = False, seed: int = 0,
     ) -> None:  # fmt: skip
+        longest, most = limits().max_window, limits().max_components
         for name, value, good in (
-            ("window", window, window >= 2), ("components", components, components >= 1), ("clip", clip, clip > 0),
-            ("bound", bound, bound > 0), ("trim", trim, 0 < trim < 0.5),
+            ("window", window, 2 <= window <= longest), ("components", components, 1 <= components <= most),
+            ("explained", explained, 0 < explained <= 1), ("clip", clip, clip > 0), ("bound", bound, bound > 0),
+            ("trim", trim, 0 < trim < 0.5),
         ):  # fmt: skip
             if not good:
-                raise BadInput(f"{name}={value!r}: expected window ≥ 2, components ≥ 1, clip and bound > 0, 0 < trim < 0.5.")
+                raise BadInput(
+                    f"{name}={value!r}: expected window ≥ 2 (at most {longest:,}), components ≥ 1 (at most {most:,}), "
+                    "0 < explained ≤ 1, clip and bound > 0, 0 < trim < 0.5."
+                )
         self.window, self.components, self.clip, self.bound = window, components, clip, bound
         self.explained, self.trim, self.causal, self.seed = explained, trim, causal, seed
         self._model: Model | None = None
