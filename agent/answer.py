@@ -60,7 +60,11 @@ def write(material: Material) -> Draft:
         remarks.append(
             "I cannot move the threshold by words yet; it comes from normal examples, so give more of those to change it."
         )
-    lines = [f"_{remark.facts['said']}_ {cite(remark)}" for remark in material.remarks]
+    said = {
+        kind: [f"_{r.facts['said']}_ {cite(r)}" for r in material.remarks if (r.tool == "reading") == kind]
+        for kind in (False, True)
+    }
+    lines = said[False]  # what went wrong comes first, how files were read comes last
     asked = [i for i in request.intents if i not in _TALK]
     if asked:
         for evidence in material.lookups:
@@ -77,6 +81,7 @@ def write(material: Material) -> Draft:
             lines += _touched(material)
         if not lines:
             remarks.append("Nothing found belongs to that." if material.investigations else NO_FILES)
+    lines += said[True]
     return Draft(remarks=tuple(remarks), lines=tuple(dict.fromkeys(lines)), shown=tuple(dict.fromkeys(material.shown)))
 
 
@@ -91,7 +96,7 @@ def _touched(material: Material) -> list[str]:
     touched = [(inv, f) for inv in material.investigations for f in inv.findings if f.evidence.id in ids]
     told = sorted(touched, key=lambda pair: -pair[1].severity_score)[:MOST_TOUCHED]
     material.shown += [f.evidence.id for _, f in told]
-    return [f"- {VOICES[inv.kind].describe(f)}" for inv, f in told]
+    return [f"- {events.belongs(f) if inv.kind == 'events' else VOICES[inv.kind].describe(f)}" for inv, f in told]
 
 
 def _comparison(material: Material) -> list[str]:

@@ -31,6 +31,7 @@ from agent.reading.names import Named, blank
 from agent.reading.photos import find_samples, find_sources
 from agent.reading.phrases import either, word, wordlist
 from agent.reading.tidy import MAX_CHARS, Tidy, tidy
+from agent.reading.values import find_comparison
 from agent.times import find_times
 
 NO_FILES = "There are no files in this chat yet. Drop in photos, a video, sensor data or an event log, and ask again."
@@ -213,7 +214,8 @@ def _inherit(request: Request, text: Tidy, context: Context) -> Request:
         or either("anaphor").search(text.plain)
     ):
         return request
-    broad = bool(_BROAD & set(request.intents)) and "intents" not in request.inherited
+    measured = any(find_comparison(text.plain, s) for s in context.sources if s.kind == "series" and previous.channels)
+    broad = bool(_BROAD & set(request.intents)) and "intents" not in request.inherited and not measured
     taken = {name: kept for name, kept in _targets_before(request, previous).items() if name == "sources" or not broad}
     named = request.samples or request.channels or request.times or request.entities or request.sources
     if previous.references and not request.references and not named and not broad:

@@ -162,7 +162,7 @@ class Conversation:
         if set(request.intents) - TALK:
             said += [("reader", name, message if name in message else f"{name}: {message}") for name, message in state["refused"]]
             fresh = [source for source in self._bench.sources() if source.name in state["fresh"]]
-            said += [("reader", source.name, f"{source.name}: {note}") for source in fresh[:5] for note in source.notes[:3]]
+            said += [("reading", source.name, f"{source.name}: {note}") for source in fresh[:5] for note in source.notes[:3]]
             said += [("toolbox", self._thread, failure) for failure in state["failures"]]
             said += [("planner", self._thread, sentence) for sentence in self._bench.plan()[1]]
             kinds = {source.kind for source in self._bench.sources()}

@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 
 from agent.question import SourceInfo, TimeRange
 from agent.reading.calendar import Placed, clip, place_on_clock, spell
-from agent.reading.time_words import DAY, Mark, Phrase, phrases
+from agent.reading.time_marks import DAY, Mark
+from agent.reading.time_words import Phrase, phrases, share_day
+from agent.reading.values import blank_values
 
 __all__ = ["TimesFound", "find_times", "spell"]
 ABOUT_SHARE = 0.1
@@ -42,11 +44,13 @@ def find_times(text: str, sources: Sequence[SourceInfo], *, now: float | None = 
     """
     lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
     lowered = re.sub("[\ue000-\uf8ff]", " ", lowered)  # the marks' own letters
+    for source in sources:  # "was flow above 60 m3/h" names no sixty minutes
+        lowered = blank_values(lowered, source)
     timed = [source for source in sources if source.timed]
     times: list[TimeRange] = []
     spans: list[tuple[int, int]] = []
     notes: list[str] = []
-    for mention, phrase in enumerate(phrases(lowered)):
+    for mention, phrase in enumerate(share_day(phrases(lowered), lowered)):
         words = lowered[phrase.a : phrase.b].strip()
         spans.append((phrase.a, phrase.b))
         placed = [p for p in (_place(phrase, words, source, now) for source in timed) if p is not None]

@@ -20,6 +20,19 @@ from numpy.typing import NDArray
 from core.errors import BadInput
 
 CLASSES = 1000
+RIVALS = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light", "fire hydrant", "stop sign",
+    "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "backpack",
+    "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard", "ball", "kite", "baseball bat", "skateboard", "surfboard",
+    "tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli",
+    "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "dining table", "toilet", "tv", "laptop",
+    "computer mouse", "remote control", "keyboard", "phone", "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock",
+    "vase", "scissors", "teddy bear", "hair dryer", "toothbrush",
+)  # fmt: skip
+"""Common things that a phrase has to beat before it is believed to be in a picture: the class names of COCO (CC BY 4.0)."""
+SAME_THING = 0.7
+"""A rival whose name is at least this similar to the phrase is another word for it and no rival."""
+SURE_RANK, LIKELY_RANK, LIKELY_MARGIN = 3, 5, 0.12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +41,30 @@ class Concept:
 
     name: str
     probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sought:
+    """How a phrase fares in some pictures: its similarity to each, and in the best one its place among common things.
+
+    `rank` counts from 1; `sooner` names the rivals that fit the best picture better, best first.
+    """
+
+    similarity: tuple[float, ...]
+    best: int
+    rank: int
+    sooner: tuple[str, ...]
+
+    @property
+    def median(self) -> float:
+        """Similarity of the middle picture: what the phrase gets where nothing speaks for it."""
+        return float(np.median(self.similarity))
+
+    @property
+    def clear(self) -> bool:
+        """True when few common things fit the best picture better, or some do but it stands out from the other pictures."""
+        margin = self.similarity[self.best] - self.median
+        return self.rank <= SURE_RANK or (self.rank <= LIKELY_RANK and margin >= LIKELY_MARGIN)
 
 
 @cache
@@ -65,6 +102,27 @@ def match(
     from models.text import embed
 
     return project(_probabilities(pictures, top, device), top=top, device=device) @ embed(phrases, device=device).T
+
+
+def seek(
+    pictures: Sequence[NDArray[np.uint8]], phrase: str, *, among: Sequence[int] = (), top: int = 10, device: str = "auto"
+) -> Sought:
+    """Look for `phrase` in `pictures`; the best one is taken from the indices `among` (all when empty).
+
+    Cosines differ from phrase to phrase, so a phrase counts by what it beats: other things in the same picture, and itself elsewhere.
+
+    Raises:
+        BadInput: as `describe`.
+    """
+    from models.text import embed
+
+    vectors = project(_probabilities(pictures, top, device), top=top, device=device)
+    wanted, rivals = embed([phrase], device=device)[0], embed(RIVALS, device=device)
+    similarity = vectors @ wanted
+    best = max(among or range(len(pictures)), key=lambda i: float(similarity[i]))
+    against = np.where(rivals @ wanted < SAME_THING, rivals @ vectors[best], -1.0)
+    sooner = [RIVALS[i] for i in np.argsort(-against, kind="stable") if against[i] > similarity[best]]
+    return Sought(similarity=tuple(float(v) for v in similarity), best=best, rank=1 + len(sooner), sooner=tuple(sooner))
 
 
 def project(probabilities: NDArray[np.float32], *, top: int = 10, device: str = "auto") -> NDArray[np.float32]:

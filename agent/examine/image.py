@@ -72,7 +72,8 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
     )  # fmt: skip
     return Investigation(
         tool=run.name, source=run.source.name, kind="image", reason=run.reason,
-        status="abnormal" if n_flagged else "insufficient" if undecided else "normal", survey=survey, findings=tuple(findings), panels=tuple(panels),
+        status="abnormal" if n_flagged else "insufficient" if undecided else "normal",
+        survey=survey, findings=tuple(findings), panels=tuple(panels),
     )  # fmt: skip
 
 

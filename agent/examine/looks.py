@@ -20,9 +20,6 @@ LEAST_SHARE = 0.15
 """Less of the region than this outside the usual colours (5 % would be chance) gives no word."""
 STEP = 8.0
 """Smallest difference in L*, or in (a*, b*), that a person would call darker or coloured."""
-HUES = ((20.0, "reddish"), (50.0, "orange-red"), (80.0, "brownish"), (110.0, "yellowish"), (190.0, "greenish"), (285.0, "bluish"),
-        (335.0, "purplish"), (360.0, "reddish"))  # fmt: skip
-"""Upper ends of the hue angles (degrees, a* axis = 0) of simple colour names."""
 
 
 def looks_of(pixels: NDArray[np.uint8], heatmap: NDArray[np.float32], region: Region) -> str:
@@ -74,10 +71,23 @@ def in_words(colour: NDArray[np.float32], around: NDArray[np.float32]) -> str:
     shade = "brighter" if lighter > STEP else "darker" if lighter < -STEP else ""
     hue = ""
     if float(np.hypot(*(colour[1:] - around[1:]))) > STEP and float(np.hypot(*colour[1:])) > 1.5 * STEP:
-        angle = float(np.degrees(np.arctan2(colour[2], colour[1]))) % 360
-        hue = next(name for end, name in HUES if angle <= end)
-        if hue in ("orange-red", "yellowish", "brownish"):  # brown is dark orange and dark yellow
-            hue = "brownish" if colour[0] < 60 else "yellowish" if angle > 70 else "orange"
+        hue = hue_in_words(colour)
     if hue and shade:
         return f"{hue} and {shade} than its surroundings"
     return f"{shade} than its surroundings" if shade else f"{hue} unlike its surroundings" if hue else ""
+
+
+def hue_in_words(colour: NDArray[np.float32]) -> str:
+    """The simple name of a colour (L*, a*, b*) that is not grey; brown is dark or dull orange.
+
+    >>> [hue_in_words(np.array(c, np.float32)) for c in ((45, 65, 45), (35, 15, 25), (75, 20, 70), (50, -40, 30), (40, 10, -50))]
+    ['reddish', 'brownish', 'orange', 'greenish', 'bluish']
+    """
+    angle, vivid = float(np.degrees(np.arctan2(colour[2], colour[1]))) % 360, float(np.hypot(*colour[1:]))
+    if angle < 50 or angle >= 335:
+        return "brownish" if 20 <= angle < 335 and vivid < 45 and colour[0] < 65 else "reddish"
+    if angle < 80:
+        return "brownish" if colour[0] < 60 else "orange"
+    if angle < 110:
+        return "brownish" if colour[0] < 50 else "yellowish"
+    return "greenish" if angle < 190 else "bluish" if angle < 295 else "purplish"

@@ -25,7 +25,7 @@ from tools.video.frame_novelty import LOW_SHARE, MERGE_GAP_S, MIN_LENGTH_S, SELF
 FALSE_POSITIVE_RATE = 0.01
 MOST_EVENTS = 8
 KEYFRAME_SIDE = 480
-HEDGE = "it was only compared with the rest of the same clip; a whole clip that is abnormal would not show"
+HEDGE = "only the rest of the same clip was compared, so a whole clip that is abnormal would not show"
 """What "nothing stands out" means without normal clips."""
 
 

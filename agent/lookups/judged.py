@@ -20,7 +20,13 @@ def judged(asked: Asked, scope: Scope) -> Evidence | None:
     """What the detector says where a kind of damage or event, a colour, or something it cannot tell was asked for."""
     if scope.inv is None or len(scope.named) < len(scope.samples):  # of many photos only the worst have evidence of their own
         return None
-    facts: dict[str, Any] = {"phrase": asked.phrase, "of": scope.source.kind, "whether": asked.whether, "count": asked.count}
+    facts: dict[str, Any] = {
+        "phrase": asked.phrase,
+        "of": scope.source.kind,
+        "whether": asked.whether,
+        "count": asked.count,
+        "damage": asked.damage,
+    }
     facts |= known(scope)
     if asked.sight == "colour" and scope.source.kind == "image" and scope.findings:
         facts["looks"] = [[f.evidence.locus.sample, f.evidence.facts.get("looks", ""), f.evidence.id] for f in scope.findings]
@@ -73,5 +79,9 @@ def _side(finding: Finding) -> dict[str, Any]:
     if isinstance(evidence.locus, Interval):
         side["start_s"] = evidence.locus.start_s
     if finding.abnormal:
-        side |= {"severity_score": finding.severity_score, "severity": evidence.facts["severity"], "place": evidence.facts["place"]}
+        side |= {
+            "severity_score": finding.severity_score,
+            "severity": evidence.facts["severity"],
+            "place": evidence.facts["place"],
+        }
     return side

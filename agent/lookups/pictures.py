@@ -77,7 +77,9 @@ def people(asked: Asked, scope: Scope, store: EvidenceStore) -> Evidence | None:
     if asked.beyond:
         facts |= judged.known(scope)
     picture = draw.boxes(pictures.pixels[most], [b.box for b in found[most]])
-    return made("people", scope.source.name, _locus(scope, pictures, most), facts, store.put_file(draw.png_bytes(picture), ".png"))
+    return made(
+        "people", scope.source.name, _locus(scope, pictures, most), facts, store.put_file(draw.png_bytes(picture), ".png")
+    )
 
 
 def thing(asked: Asked, scope: Scope, store: EvidenceStore) -> Evidence | None:
@@ -130,7 +132,9 @@ def _pictures(scope: Scope) -> Pictures:
     assert isinstance(clip, VideoClip)
     peaks = [f.evidence.locus.peak_s for f in scope.findings if isinstance(f.evidence.locus, Interval)][:4]
     evenly = np.linspace(0, clip.duration_s, CONCEPT_FRAMES - len(peaks) + 2)[1:-1].tolist()
-    inside = [time_s for when in scope.times for time_s in _within(when.start_s, min(when.end_s, clip.duration_s), len(scope.times))]
+    inside = [
+        time_s for when in scope.times for time_s in _within(when.start_s, min(when.end_s, clip.duration_s), len(scope.times))
+    ]
     frames = {}
     for time_s in sorted({*(peaks if not scope.times else ()), *evenly, *inside}):
         if (frame := frame_at(clip, time_s, max_side=640)) is not None:

@@ -89,10 +89,9 @@ def rows_of(series: Series, times: Sequence[TimeRange]) -> Mask:
     for when in times:
         inside = (series.time_s >= when.start_s) & (series.time_s < when.end_s)
         if not inside.any():
-            nearest = int(np.abs(series.time_s - (when.start_s + when.end_s) / 2).argmin())
-            inside[nearest] = abs(series.time_s[nearest] - (when.start_s + when.end_s) / 2) <= max(
-                series.period_s, when.end_s - when.start_s
-            )
+            away = np.abs(series.time_s - (when.start_s + when.end_s) / 2)
+            nearest = int(away.argmin())
+            inside[nearest] = away[nearest] <= (when.end_s - when.start_s) / 2 + series.period_s
         mask |= inside
     return mask
 

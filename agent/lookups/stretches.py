@@ -33,7 +33,7 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
     inside = [when for when in times if _has_units(source.samples[0], when)]
     for when in times:
         if when not in inside:
-            yield outside(source, when, said=any(repr(when.text) in note for note in request.notes))
+            yield outside(source, when, said=any(f"{when.text!r} lies outside" in note for note in request.notes))
     if times and not inside:
         return
     found = list(comparing.look_up(request, source, inv, store, inside))

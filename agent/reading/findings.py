@@ -228,10 +228,17 @@ def relative_times(text: str, references: Sequence[Reference], context: Context)
                 yield TimeRange(source=name, start_s=low, end_s=high, text=(lead[0] + reference.text).strip(), mention=_RELATIVE)
 
 
+def _reach(when: TimeRange, context: Context) -> float:
+    """As long as the time itself; beside a moment, ten readings."""
+    source = context.source(when.source)
+    period = source.period_s if source is not None and source.period_s else 0.5
+    return max(when.end_s - when.start_s, 10 * period if when.point else 0.0)
+
+
 def _beside_before(bare: re.Match[str], references: Sequence[Reference], context: Context) -> Iterator[TimeRange]:
     """As long a stretch before or after the time asked before; without one, all that lies beside the findings told before."""
     previous = context.previous[-1]
-    spans = [(t.source, t.start_s, t.end_s, t.end_s - t.start_s) for t in previous.times[-1:]]
+    spans = [(t.source, t.start_s, t.end_s, _reach(t, context)) for t in previous.times[-1:]]
     if not spans and not references:
         chosen = previous.findings or range(len(context.findings))
         named = [context.findings[i] for i in chosen if i < len(context.findings)]

@@ -30,13 +30,15 @@ class Asked:
     whether: bool = False
     """True for a yes-or-no question."""
     count: bool = False
+    damage: bool = False
+    """True where a kind of damage only stands for "not as it should be" ("is it cracked?"): that something is wrong is a yes."""
 
 
 def asked_of(request: Request) -> Asked | None:
     """What a question asks of pictures, or None when what a detector found answers it.
 
     >>> asked_of(Request(question="did somebody fall?", intents=("exists",), concept="somebody fall"))
-    Asked(sight='people', phrase='somebody fall', beyond=True, whether=True, count=False)
+    Asked(sight='people', phrase='somebody fall', beyond=True, whether=True, count=False, damage=False)
     >>> asked_of(Request(question="is tile 4 cracked?", intents=("is_normal",))).sight
     'type'
     >>> asked_of(Request(question="which tiles are damaged?", intents=("which",))) is None
@@ -60,7 +62,8 @@ def asked_of(request: Request) -> Asked | None:
             beyond = not either("picture only people").fullmatch(rest.strip())
             return Asked(sight="people", phrase=phrase, beyond=beyond, whether=whether, count=count)
         if kinds.search(phrase):
-            return Asked(sight="type", phrase=phrase, whether=whether, count=count)
+            had = re.split(r"\b(?:have|has|had|shows?|contains?|with)\b", phrase)[-1].strip()  # "how many bottles have a crack"
+            return Asked(sight="type", phrase=had if kinds.search(had) else phrase, whether=whether, count=count)
         return Asked(sight="thing", phrase=phrase, whether=whether, count=count) if intents & {"exists", "how_many"} else None
     if not intents or not intents <= _YES_OR_NO | {"when", "who"} or not intents & _YES_OR_NO:
         return None
@@ -68,7 +71,7 @@ def asked_of(request: Request) -> Asked | None:
         said = re.split(r"[?!.;]", text[person.start() :])[0].strip()[:_LONGEST]
         return Asked(sight="people", phrase=said, beyond=True, whether=True)
     found = kinds.search(text)
-    return Asked(sight="type", phrase=found[0], whether=True) if found else None
+    return Asked(sight="type", phrase=found[0], whether=True, damage="is_normal" in intents) if found else None
 
 
 def asks_for_the_worse(request: Request) -> bool:

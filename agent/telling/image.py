@@ -27,8 +27,8 @@ def named(names: Sequence[str], facts: Mapping[str, Any]) -> str:
 
     >>> named(["a.png", "b.png"], {"flagged": 2, "others": 0})
     '`a.png` and `b.png`'
-    >>> named([f"{i}.png" for i in range(10)], {"flagged": 10, "others": 2})[-34:]
-    '`5.png`, `6.png`, `7.png` and 2 others'
+    >>> named([f"{i}.png" for i in range(10)], {"flagged": 10, "others": 2})[-29:]
+    '`6.png`, `7.png` and 2 others'
     """
     shown = [name(n) for n in names[:NAMED]]
     others = int(facts.get("others", 0))
@@ -47,7 +47,11 @@ def nothing(inv: Investigation) -> str:
 
 def _nothing_seen(photos: int) -> str:
     """What it means that nothing stands out where there is nothing to compare with."""
-    alone = "one photo alone only shows breaks of its own pattern" if photos == 1 else "so few photos only show breaks of their own pattern"
+    alone = (
+        "one photo alone only shows breaks of its own pattern"
+        if photos == 1
+        else "so few photos only show breaks of their own pattern"
+    )
     return f"{alone}, and there is none; give a photo of a good part as the normal reference"
 
 

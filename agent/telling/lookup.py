@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.telling import lookup_logs, lookup_pictures, lookup_readings, lookup_stretches
+from agent.telling import lookup_comparing, lookup_logs, lookup_pictures, lookup_readings, lookup_recordings, lookup_stretches
 from core.evidence import Evidence
 
 _TELLERS: dict[str, Callable[[Evidence], list[str]]] = {
@@ -13,9 +13,9 @@ _TELLERS: dict[str, Callable[[Evidence], list[str]]] = {
     "lookup_outside": lookup_stretches.outside,
     "lookup_crossing": lookup_readings.crossing,
     "lookup_extreme": lookup_readings.extreme,
-    "lookup_comparison": lookup_readings.comparison,
-    "lookup_channels": lookup_readings.channels,
-    "lookup_facts": lookup_readings.facts,
+    "lookup_comparison": lookup_comparing.comparison,
+    "lookup_channels": lookup_comparing.channels,
+    "lookup_facts": lookup_recordings.facts,
     "lookup_frame": lookup_stretches.frame,
     "lookup_search": lookup_logs.search,
     "lookup_events": lookup_logs.events,

@@ -47,7 +47,10 @@ def concept(evidence: Evidence) -> list[str]:
 def people(evidence: Evidence) -> list[str]:
     """In how many pictures people are seen, and what the detector adds where more than that was asked."""
     facts: Any = evidence.facts
-    limits = f"I can count upright people, but cannot tell from pictures what they do or what happens to them (asked: {name(facts['phrase'])}). "
+    limits = (
+        "I can count upright people, but cannot tell from pictures what they do or what happens to them "
+        f"(asked: {name(facts['phrase'])}). "
+    )
     start = limits if facts["beyond"] else ""
     if facts["with"]:
         if facts["whether"] and not facts["beyond"]:
@@ -85,43 +88,47 @@ def kind(evidence: Evidence) -> list[str]:
     """Whether anything is unusual, and that its kind is for a person to say."""
     facts: Any = evidence.facts
     phrase = name(facts["phrase"])
-    if facts["of"] == "video":
-        if facts["found"]:
-            perhaps = "Perhaps. " if facts["whether"] else ""
-            return [
-                f"{perhaps}{_found(facts)}; whether that is {phrase} I cannot tell, as I only measure how unusual motion and looks are "
-                f"{_cite(evidence)}."
-            ]
-        no = "No, not as far as I can measure. " if facts["whether"] and facts["calibrated"] else ""
-        return [f"{no}{_found(facts)}, so nothing speaks for {phrase}{_hedge(facts)} {_cite(evidence)}."]
+    perhaps, no = ("Perhaps. ", "No, not as far as I can measure. ") if facts["whether"] else ("", "")
+    if facts.get("damage") and facts["whether"]:
+        perhaps = "Yes, something is wrong. "
+    if facts["of"] == "image":
+        return _kind_in_photos(evidence, facts, phrase, perhaps, no)
+    if facts["found"]:
+        beyond = "as I only measure how unusual motion and looks are"
+        return [f"{perhaps}{_found(facts)}; whether that is {phrase} I cannot tell, {beyond} {_cite(evidence)}."]
+    return [
+        f"{no if facts['calibrated'] else ''}{_found(facts)}, so nothing speaks for {phrase}{_hedge(facts)} {_cite(evidence)}."
+    ]
+
+
+def _kind_in_photos(evidence: Evidence, facts: Any, phrase: str, perhaps: str, no: str) -> list[str]:
+    """The verdict on the photos in scope: abnormal ones first, then those named that are not."""
     lines = []
     if facts["found"]:
-        perhaps = "Perhaps. " if facts["whether"] else ""
-        one = len(facts["abnormal_names"]) == 1
-        looks = f"{named(facts['abnormal_names'], _of_names(facts))} {'looks' if one else 'look'} abnormal"
-        if not facts["normal_names"] and facts["photos"] > facts["found"] and facts["found"] == facts["flagged"]:
-            looks = f"**{facts['flagged']} of {count(facts['photos'], 'photo')} {'looks' if one else 'look'} abnormal**: {looks.split(' look')[0]}"
-        counting = " or count it" if facts["count"] else ""
-        lines.append(f"{perhaps}{looks}; I cannot name the type of a defect{counting}, so whether that is {phrase} is for you to see {_cite(evidence)}.")
-    if facts["normal_names"]:
-        verb = "does" if len(facts["normal_names"]) == 1 else "do"
+        verb = "looks" if len(facts["abnormal_names"]) == 1 else "look"
+        in_all = facts["found"] == facts["flagged"] and not facts["normal_names"]
+        names = named(facts["abnormal_names"], facts if in_all else {})
+        looks = f"{names} {verb} abnormal"
+        if in_all and facts["photos"] > facts["found"]:
+            looks = f"**{facts['flagged']} of {count(facts['photos'], 'photo')} {verb} abnormal**: {names}"
+        beyond = f"I cannot name the type of a defect{' or count it' if facts['count'] else ''}"
+        lines.append(f"{perhaps}{looks}; {beyond}, so whether that is {phrase} is for you to see {_cite(evidence)}.")
+    if facts["undecided"] and not facts["found"]:
+        beyond = f"without a photo of a good part that does not rule out {phrase}"
+        lines.append(f"I cannot tell: nothing breaks the picture's own pattern, but {beyond} {_cite(evidence)}.")
+    elif facts["normal_names"]:
         names = listed([name(n) for n in facts["normal_names"]])
-        no = "No, not as far as I can measure. " if facts["whether"] and not facts["found"] and not facts["undecided"] else ""
-        lines.append(f"{no}{names} {verb} not stand out, so nothing speaks for {phrase} there {_cite(evidence)}.")
-    if not lines and facts["undecided"]:
-        lines.append(
-            f"I cannot tell: nothing breaks the picture's own pattern, but without a photo of a good part that does not rule out {phrase} "
-            f"{_cite(evidence)}."
-        )
+        verb = "does" if len(facts["normal_names"]) == 1 else "do"
+        start = "" if facts["found"] else no
+        lines.append(f"{start}{names} {verb} not stand out, so nothing speaks for {phrase} there {_cite(evidence)}.")
     elif not lines:
-        no = "No, not as far as I can measure. " if facts["whether"] else ""
-        lines.append(f"{no}None of the {count(facts['photos'], 'photo')} stands out, so nothing speaks for {phrase} {_cite(evidence)}.")
+        what = (
+            "The photo does not stand out"
+            if facts["photos"] == 1
+            else f"None of the {count(facts['photos'], 'photo')} stands out"
+        )
+        lines.append(f"{no}{what}, so nothing speaks for {phrase} {_cite(evidence)}.")
     return lines
-
-
-def _of_names(facts: Any) -> Any:
-    """`named` counts others only where all abnormal photos are meant."""
-    return {**facts, "others": facts["others"] if facts["found"] == facts["flagged"] else 0}
 
 
 def colour(evidence: Evidence) -> list[str]:

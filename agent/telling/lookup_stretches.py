@@ -22,10 +22,10 @@ def _yes_or_no(facts: Any) -> str:
     if facts["expects"] == "either":
         return ""
     normal = facts["expects"] == "normal"
-    if facts["named"] and facts["flagged"] and not facts["carried"]:
+    if facts["named"] and (facts["flagged"] or facts["touching"]) and not facts["carried"]:
         asked = listed([name(row["channel"]) for row in facts["values"]])
         return f"{'Yes' if normal else 'No'} as to {asked}, yet something else is abnormal then. "
-    if facts["flagged"]:
+    if facts["flagged"] or facts["touching"]:
         return "No, it does not look so. " if normal else "Yes, it looks so. "
     return "Yes, as far as I can measure. " if normal else "No, not as far as I can measure. "
 
@@ -43,7 +43,8 @@ def _happens(evidence: Evidence) -> str:
     score = f"the score {'is' if single else 'peaks at'} {peak}, the threshold is {number(evidence.threshold or 0.0)}"
     n, of = facts["touching"], facts["of"]
     if not facts["flagged"]:
-        inside = f", though it lies in {_finding(facts)}" if n == 1 else ""
+        reaches = "lies in" if facts["point"] else "reaches into"
+        inside = f", though it {reaches} an abnormal stretch ({_finding(facts)})" if n == 1 else ""
         return f"{where} nothing passes the threshold{inside}: {score}"
     if n == 0:
         return f"{where} something unusual happens: {score}"

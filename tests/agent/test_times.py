@@ -53,6 +53,13 @@ def only(text: str, source: SourceInfo) -> tuple[float, float]:
         ("between 11 and 1 pm", ONE_DAY, (11 * 3600.0, 13 * 3600.0)),
         ("3-5pm", ONE_DAY, (15 * 3600.0, 17 * 3600.0)),
         ("from 9am to 5", ONE_DAY, (9 * 3600.0, 17 * 3600.0)),
+        ("between 2:30 and 3 pm", ONE_DAY, (14.5 * 3600, 15 * 3600.0)),
+        ("2:30-3pm", ONE_DAY, (14.5 * 3600, 15 * 3600.0)),
+        ("from 9 to 11:30 am", ONE_DAY, (9 * 3600.0, 11.5 * 3600)),
+        ("from 11:30 to 1 pm", ONE_DAY, (11.5 * 3600, 13 * 3600.0)),
+        ("march 3rd at eleven", WEEK, (2 * DAY + 39600, 2 * DAY + 39660)),
+        ("on 3 march at 3 in the afternoon", WEEK, (2 * DAY + 54000, 2 * DAY + 54060)),
+        ("at eleven pm", ONE_DAY, (82800.0, 82860.0)),
         ("after 10:30", ONE_DAY, (37800.0, DAY)),
         ("before noon", ONE_DAY, (0.0, 43200.0)),
         ("this morning", ONE_DAY, (21600.0, 43200.0)),
@@ -172,3 +179,18 @@ def test_any_text(text: str) -> None:
     for source in (SHORT, WEEK, ROWS):
         for found in find_times(text, [source]).times:
             assert found.start_s <= found.end_s
+
+
+def test_two_compared_times_share_the_day() -> None:
+    for text in ("compare 3 pm with 4 pm on 3 March", "on 3 March, compare 3 pm with 4 pm"):
+        times = find_times(text, [WEEK]).times
+        assert [(t.start_s, t.mention) for t in times] == [(2 * DAY + 54000, 0), (2 * DAY + 57600, 1)], text
+
+
+def test_a_value_of_a_channel_is_no_time() -> None:
+    flow = SourceInfo(
+        name="p.csv", kind="series", channels=("flow",), units=("m3/h",), duration_s=5 * DAY, epoch_s=START, time_base="clock"
+    )
+    assert find_times("was flow between 2 and 3?", [flow]).times == ()
+    assert find_times("between 60 and 70 m3/h", [flow]).times == ()
+    assert len(find_times("was flow above 60 m3/h on 3 March?", [flow]).times) == 1

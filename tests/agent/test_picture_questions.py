@@ -1,0 +1,230 @@
+"""Questions about what is in pictures: what a detector decides is said first, and what nobody looked at is never confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from agent.examine.looks import looks_of
+from agent.question import Request
+from agent.reading.concepts import read_concept
+from agent.reading.sights import asked_of
+from agent.reply import Reply
+from agent.session import Session
+from agent.telling.image import named
+from agent.verify import check_sentence, cited_ids
+from core.evidence import Region
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+def last(session: Session, question: str, **given: object) -> Reply:
+    *_, reply = session.ask(question, **given)  # type: ignore[arg-type]
+    assert isinstance(reply, Reply)
+    assert reply.removed == ()
+    known = {e.id: e for e in reply.evidence}
+    for line in reply.answer.splitlines():
+        if cited_ids(line):
+            assert check_sentence(line, known).holds, line
+    return reply
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    session = Session(home=tmp_path_factory.mktemp("tiles"))
+    last(session, "which tiles are damaged?", files=[SAMPLES / "tiles"], normal=[SAMPLES / "tiles_normal"])
+    yield session
+    session.close()
+
+
+@pytest.fixture(scope="module")
+def crossing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    session = Session(home=tmp_path_factory.mktemp("crossing"))
+    last(session, "what happens here?", files=[SAMPLES / "crossing.mp4"])
+    yield session
+    session.close()
+
+
+def told(reply: Reply) -> set[str]:
+    """Photos that the answer's anomalies name."""
+    return {locus.sample for a in reply.anomalies for locus in a.loci}
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["are there any cracks?", "is there a stain?", "how many cracks are there?", "any dents?", "are the tiles scratched?"],
+)
+def test_a_kind_of_defect_in_tiles_is_left_open_but_the_detector_speaks(question: str, tiles: Session) -> None:
+    reply = last(tiles, question)
+    assert reply.status == "abnormal"
+    assert told(reply) == {"tile_04.jpg", "tile_07.jpg"}
+    assert "**2 of 9 photos look abnormal**" in reply.answer
+    assert "cannot name the type of a defect" in reply.answer
+    assert "ConSE" not in reply.answer
+    assert "doormat" not in reply.answer
+
+
+def test_only_the_tile_that_is_named_is_answered_for(tiles: Session) -> None:
+    seven = last(tiles, "does tile 7 have a stain?")
+    assert told(seven) == {"tile_07.jpg"}
+    assert "tile_04" not in seven.answer
+    eight = last(tiles, "does tile 8 have a stain?")
+    assert eight.status == "normal"
+    assert told(eight) == set()
+    assert eight.answer.startswith("No, not as far as I can measure. `tile_08.jpg`")
+
+
+def test_the_colour_of_a_stain_on_tiles_is_seen_and_a_crack_has_none(tiles: Session) -> None:
+    reply = last(tiles, "what colour is the stain?")
+    stain, crack = sorted(line for line in reply.answer.splitlines() if line)[::-1]
+    assert "`tile_07.jpg`: what stands out is brownish and darker" in stain
+    assert "`tile_04.jpg`: what stands out has no colour" in crack
+    assert "brownish" in last(tiles, "why is tile 7 odd?").answer
+
+
+@pytest.mark.parametrize(
+    ("question", "what"),
+    [
+        ("what kind of defect is it?", "what kind of thing it is"),
+        ("what is written on it?", "what is written"),
+        ("are the tiles made of wood?", "what something is made of"),
+    ],
+)
+def test_what_no_detector_can_tell_of_tiles_is_said(question: str, what: str, tiles: Session) -> None:
+    answer = last(tiles, question).answer
+    assert f"I cannot tell {what} without a vision-language model." in answer
+    assert not answer.startswith("Yes")
+
+
+@pytest.mark.parametrize("question", ["is tile 4 worse than tile 7?", "compare tile 4 and tile 7", "which of the two is worse?"])
+def test_two_tiles_are_compared(question: str, tiles: Session) -> None:
+    reply = last(tiles, question)
+    assert reply.answer.startswith("**`tile_07.jpg` deviates more than `tile_04.jpg`**")
+    assert "against" in reply.answer.splitlines()[0]
+
+
+def test_of_two_ordinary_tiles_neither_is_called_worse(tiles: Session) -> None:
+    reply = last(tiles, "is tile 2 worse than tile 3?")
+    assert reply.status == "normal"
+    assert reply.answer.startswith("Neither `tile_02.jpg` nor `tile_03.jpg` stands out")
+
+
+def test_one_ordinary_tile_is_not_called_worse_than_a_broken_one(tiles: Session) -> None:
+    answer = last(tiles, "is tile 2 worse than tile 7?").answer
+    assert answer.startswith("`tile_07.jpg` deviates more: it looks abnormal and `tile_02.jpg` does not")
+
+
+def test_a_thing_that_is_not_in_the_tiles_is_not_clearly_there(tiles: Session) -> None:
+    reply = last(tiles, "is there a dog?")
+    assert "`dog` is not clearly there" in reply.answer
+    assert reply.status == "insufficient"
+
+
+@pytest.mark.parametrize("question", ["did anyone get hit?", "did somebody fall?", "is anyone hurt?", "does the man fall?"])
+def test_what_happens_to_people_in_the_video_is_not_confirmed_by_counting_them(question: str, crossing: Session) -> None:
+    reply = last(crossing, question)
+    assert "cannot tell from pictures what they do or what happens to them" in reply.answer
+    assert "People are seen in 9 of 12 frames looked at, at most 4 at once" in reply.answer
+    assert "sees `" not in reply.answer
+    assert len(reply.anomalies) == 1
+    assert "0:12" in reply.answer
+
+
+@pytest.mark.parametrize("question", ["are there any people?", "how many people cross?"])
+def test_people_in_the_video_are_counted_per_frame(question: str, crossing: Session) -> None:
+    answer = last(crossing, question).answer
+    assert "at most 4 at once" in answer.lower()
+    if question.startswith("how many"):
+        assert "how many different people that is I cannot tell" in answer
+
+
+def test_people_in_the_video_are_counted_where_a_time_is_named(crossing: Session) -> None:
+    reply = last(crossing, "are there people at 0:05?")
+    counted = next(e for e in reply.evidence if e.tool == "lookup_people")
+    assert 5.0 - 0.1 <= float(str(counted.facts["best_s"])) <= 6.0
+    assert counted.facts["looked_at"] == 4
+
+
+@pytest.mark.parametrize("question", ["was there an accident? when?", "is there a fight?", "did the van crash?"])
+def test_a_kind_of_event_in_the_video_is_left_open_with_its_time(question: str, crossing: Session) -> None:
+    reply = last(crossing, question)
+    assert reply.status == "abnormal"
+    assert "The detector finds 1 unusual event; whether that is" in reply.answer
+    assert "0:12" in reply.answer
+    assert "ConSE" not in reply.answer
+
+
+def test_a_van_in_the_video_is_likely_and_a_dog_is_not(crossing: Session) -> None:
+    van = last(crossing, "is there a van?")
+    assert van.answer.startswith("Perhaps, at 0:13")
+    assert len(van.anomalies) == 1
+    assert "`dog` is not clearly there" in last(crossing, "is there a dog?").answer
+
+
+def test_nobody_in_the_video_is_identified(crossing: Session) -> None:
+    assert "I cannot tell who somebody is" in last(crossing, "who was driving?").answer
+
+
+def test_one_picture_without_a_reference_is_not_called_normal(tmp_path: Path) -> None:
+    noise = np.random.default_rng(3).integers(120, 136, (160, 160, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "part.png")
+    session = Session(home=tmp_path / "home")
+    reply = last(session, "is this part ok?", files=[tmp_path / "part.png"])
+    survey = next(e for e in reply.evidence if e.tool == "intrinsic")
+    assert survey.facts["undecided"] is True
+    assert "one photo alone only shows breaks of its own pattern" in reply.answer
+    assert "give a photo of a good part" in reply.answer
+    asked = last(session, "does it have a scratch?")
+    assert asked.status == "insufficient"
+    assert "does not rule out `scratch`" in asked.answer
+    session.close()
+
+
+def test_many_picture_names_end_with_how_many_others_there_are() -> None:
+    names = [f"b{i:03d}.png" for i in range(10)]
+    assert named(names, {"others": 2}).endswith("`b007.png` and 2 others")
+    assert named(names[:2], {"others": 0}) == "`b000.png` and `b001.png`"
+
+
+def test_a_concept_ends_before_what_is_left_of_the_picture_it_is_on() -> None:
+    text = "how many scratches does tile 4 have"
+    assert read_concept(text, [(24, 30)], ["how_many"]) == "scratches"
+
+
+@pytest.mark.parametrize(
+    ("question", "concept", "sight"),
+    [
+        ("is there a bicycle?", "bicycle", "thing"),
+        ("are there deep scratches?", "deep scratches", "type"),
+        ("is anybody lying on the floor?", "anybody lying on the floor", "people"),
+        ("what colour is it?", None, "colour"),
+        ("is anything unusual?", None, None),
+        ("can you spot anything odd?", None, None),
+        ("are there any defects?", None, None),
+    ],
+)
+def test_what_a_picture_question_asks(question: str, concept: str | None, sight: str | None) -> None:
+    asked = asked_of(Request(question=question, intents=("exists",), concept=concept))
+    assert (asked.sight if asked else None) == sight
+
+
+@pytest.mark.parametrize(
+    ("colour", "said"), [((200, 30, 30), "reddish"), ((30, 30, 30), "darker"), ((250, 250, 250), "brighter")]
+)
+def test_concepts_of_colour_in_a_picture(colour: tuple[int, int, int], said: str) -> None:
+    picture = np.random.default_rng(0).integers(140, 150, (100, 140, 3)).astype(np.uint8)
+    heat = np.zeros((100, 140), np.float32)
+    picture[40:60, 50:80], heat[38:62, 48:82] = colour, 1.0
+    assert said in looks_of(picture, heat, Region(sample="a", box=(48, 38, 82, 62), area_share=0.06))
+
+
+def test_an_unusual_texture_in_a_picture_gets_no_colour() -> None:
+    rng = np.random.default_rng(1)
+    picture = rng.integers(120, 160, (100, 140, 3)).astype(np.uint8)
+    heat = np.zeros((100, 140), np.float32)
+    heat[40:60, 50:80] = 1.0
+    assert looks_of(picture, heat, Region(sample="a", box=(50, 40, 80, 60), area_share=0.04)) == ""
