@@ -79,6 +79,7 @@ def write(material: Material) -> Draft:
                 lines.append("The other files show nothing worse; name one to hear about it.")
         elif "findings" in {key for e in material.lookups for key in e.facts}:
             lines += _touched(material)
+            lines += [method(inv) for inv in _addressed(material) if inv.source in material.fresh]
         if not lines:
             remarks.append("Nothing found belongs to that." if material.investigations else NO_FILES)
     lines += said[True]

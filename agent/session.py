@@ -284,7 +284,7 @@ def _judges(evidence: Evidence) -> bool:
     """True when a piece of evidence says of something that it is not abnormal: a detector's, or a time in which nothing passes."""
     if evidence.tool in ("lookup_time", "lookup_events"):
         return not evidence.facts.get("flagged")
-    return evidence.threshold is not None
+    return evidence.threshold is not None and not evidence.facts.get("undecided")
 
 
 def _status(anomalies: Sequence[Anomaly], judged: bool) -> Status:

@@ -44,7 +44,7 @@ def scope_of(request: Request, source: Source, inv: Investigation | None) -> Sco
     """What a question names of `source`, or None when it names photos or times of other sources only."""
     samples = tuple(s.sample for s in request.samples if s.source == source.name)
     times = tuple(t for t in request.times if t.source == source.name) if source.kind == "video" else ()
-    if (request.samples and not samples) or (request.times and not times and source.kind == "video"):
+    if (request.samples and not samples) or (request.times and not times and not samples):
         return None
     everything = inv.findings if inv else ()
     pointed = {r.evidence for r in request.references if r.evidence}

@@ -26,4 +26,4 @@ def read_expectation(text: str, intents: Sequence[Intent]) -> Expects:
         return "either"
     if bad:
         return "abnormal"
-    return "normal" if good or "is_normal" in intents else "either"
+    return "normal" if good else "either"

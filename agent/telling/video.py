@@ -24,10 +24,11 @@ def headline(inv: Investigation) -> str:
 def nothing(inv: Investigation) -> str:
     """No event passed the threshold."""
     facts = inv.survey.facts
+    hedge = f"; {facts['hedge']}" if "hedge" in facts else ""
     return (
         f"**Nothing in {name(inv.survey.locus.sample)} stands out** in its {duration(fact_number(facts, 'duration_s'))}: the highest "
         f"score is {number(inv.survey.score or 0.0)} at {moment(fact_number(facts, 'peak_s'))}, the threshold is "
-        f"{number(inv.survey.threshold or 0.0)} {cite(inv.survey)}."
+        f"{number(inv.survey.threshold or 0.0)}{hedge} {cite(inv.survey)}."
     )
 
 
