@@ -189,8 +189,11 @@ def _about(inv: Investigation, asked: Sequence[Intent], material: Material) -> l
         kinds = [
             i for i in kinds if i not in ("when", "how_bad", "which", "who", "list", "is_normal", "exists", "how_many", "show")
         ] or ["list"]
-    if kinds == ["how_many"] and named:
-        lines.append(f"{count(len(findings), 'finding' if findings and findings[0].abnormal else inv.kind)} {cite(inv.survey)}.")
+    if kinds == ["how_many"] and material.request.negation and inv.kind == "image":
+        facts = inv.survey.facts
+        lines.append(
+            f"**{facts['ordinary']} of {count(int(fact_number(facts, 'photos')), 'photo')} look normal** {cite(inv.survey)}."
+        )
     if {"compare", "how_bad"} <= set(kinds):  # how bad each one is, is the comparison
         kinds.remove("compare")
     if inv.kind == "image" and "where" in kinds:  # a place is told with everything a description says

@@ -64,7 +64,7 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
         Whole(sample=run.source.name),
         score=float(values.max()), threshold=calibration,
         facts={
-            "photos": len(values), "flagged": n_flagged, "median_score": float(np.median(values)),
+            "photos": len(values), "flagged": n_flagged, "ordinary": len(values) - n_flagged, "median_score": float(np.median(values)),
             "flagged_names": [photos[int(i)].name for i in order[:n_flagged][:SHOWN]],
             "normal_photos": run.n_normal, "calibrated": calibration.calibrated, "flagged_percent": 100 * n_flagged / len(values),
             "others": max(0, n_flagged - NAMED), **({"undecided": True} if undecided else {}),

@@ -128,10 +128,11 @@ _BARE_PLACE = re.compile(rf"\bthe ({ORDINAL})(?= *(?:$|[?.!,;])| (?:and|or|with|
 
 def places_of_findings(text: str, context: Context) -> tuple[Span, ...]:
     """Where "the second" or "second worst" counts findings and not photos: after findings were told, unless photos were asked for."""
-    if not context.findings or (context.previous and context.previous[-1].samples):
+    if not context.findings:
         return ()
     ranked = re.compile(rf"\b(?:{ORDINAL})[- ](?:{word('worst')}|{word('mildest')})\b")
-    return tuple(m.span() for pattern in (_BARE_PLACE, ranked) for m in pattern.finditer(text))
+    photos = bool(context.previous and context.previous[-1].samples)
+    return tuple(m.span() for pattern in ((ranked,) if photos else (_BARE_PLACE, ranked)) for m in pattern.finditer(text))
 
 
 def _counted(at: int, m: re.Match[str], thing: str, found: _Found) -> None:

@@ -59,6 +59,7 @@ def test_a_list_is_a_list(tiles: Session, pump: Session) -> None:
     assert "\n- `tile_04.jpg`" in damaged
     good = last(tiles, "list the good ones").answer
     assert good.count("looks normal") == 7
+    assert "7 of 9 photos look normal" in last(tiles, "how many good tiles are there?").answer
     assert last(pump, "list all anomalies").answer.count("\n- ") == 2
 
 
