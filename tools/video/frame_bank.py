@@ -19,6 +19,8 @@ from tools.video.frame_features import Units
 if TYPE_CHECKING:
     import torch
 
+TILE = 4096
+"""Vectors compared at once: the table of distances stays in the processor's cache."""
 PARTS: tuple[str, str] = ("appearance", "motion")
 
 
@@ -81,7 +83,11 @@ class Bank:
                 cells = grids[index].reshape(-1, channels).float()
                 # Leaving units out through their squared length costs one pass over the bank, not one over all distances.
                 barred = squares.masked_fill(~allow[index][owner], float("inf"))
-                nearest = torch.addmm(barred, cells, bank.T, alpha=-2.0).amin(dim=1) + (cells * cells).sum(dim=1)
+                nearest = cells.new_full((len(cells),), float("inf"))
+                for first in range(0, len(bank), TILE):
+                    part = slice(first, first + TILE)
+                    nearest = nearest.minimum(torch.addmm(barred[part], cells, bank[part].T, alpha=-2.0).amin(dim=1))
+                nearest += (cells * cells).sum(dim=1)
                 out[index] = nearest.clamp_min(0).sqrt().reshape(height, width).cpu().numpy()
         return out
 
