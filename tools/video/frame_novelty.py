@@ -11,8 +11,9 @@ normal units (leave one clip out; one clip: leave its neighbourhood in time out)
 normal motion has a heavy tail that a standard deviation understates. Without normals it is the video's own median and
 upper-quartile spread: traffic has calm stretches and bursts, and the usual bursts must widen the spread.
 
-Cost is linear in frames; without normals, videos below the bank's length (26 s) compare all with all. Memory is flat: the bank keeps at most `bank_units` units, evenly spread over time; a longer video
-without normals is decoded twice (for the units of the bank, then for the others).
+Cost is linear in frames; without normals, videos below the bank's length (26 s) compare all with all. Memory is flat: the bank
+keeps at most `bank_units` units, evenly spread over time; a longer video without normals is decoded twice (for the units of the
+bank, then for the others).
 """
 
 from __future__ import annotations
