@@ -85,8 +85,8 @@ class Bank:
                 barred = squares.masked_fill(~allow[index][owner], float("inf"))
                 nearest = cells.new_full((len(cells),), float("inf"))
                 for first in range(0, len(bank), TILE):
-                    part = slice(first, first + TILE)
-                    nearest = nearest.minimum(torch.addmm(barred[part], cells, bank[part].T, alpha=-2.0).amin(dim=1))
+                    tile = slice(first, first + TILE)
+                    nearest = nearest.minimum(torch.addmm(barred[tile], cells, bank[tile].T, alpha=-2.0).amin(dim=1))
                 nearest += (cells * cells).sum(dim=1)
                 out[index] = nearest.clamp_min(0).sqrt().reshape(height, width).cpu().numpy()
         return out
