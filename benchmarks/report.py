@@ -18,6 +18,10 @@ says so.
 """
 
 
+TITLES = {"mad_bench": "Severity (MAD-Bench)"}
+"""Headings of suites whose name alone does not say what they measure."""
+
+
 def write_report(results: Path, target: Path) -> None:
     """Write the report of every result file."""
     write_atomic(target, report(results).encode())
@@ -36,7 +40,7 @@ def report(results: Path) -> str:
 def _suite(suite: Mapping[str, Any]) -> str:
     early = "" if suite.get("complete", True) else " **Stopped early: rows are missing.**"
     lines = [
-        f"## {suite['suite'].capitalize()}", "",
+        f"## {TITLES.get(suite['suite'], suite['suite'].capitalize())}", "",
         f"Commit `{suite['commit']}`, {suite['date'][:10]}, {suite['processor']}, {suite['cores']} cores, {suite['memory_gb']} GB, "
         f"Python {suite['python']}; load at start {suite['load_at_start']}.{early}", "",
     ]  # fmt: skip
