@@ -1,4 +1,4 @@
-"""The command line: `telltale ui | ask | detect | detectors | doctor | models list | report`.
+"""The command line: `telltale ui | ask | detect | detectors | doctor | models list|pull | rules | report`.
 
 Exit codes: 0 done, 2 user error (one clear line on stderr, no traceback), 1 bug. Answers and tables go to stdout, everything
 else to stderr. Nothing heavy is imported before a command runs, so that `--help` is quick.
@@ -11,21 +11,27 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from core.errors import BadInput, UserError
+from models.chat.tiers import FORMS, Tier
+from ui.models_cli import models_app
+from ui.rules_cli import rules_app
 
 app = typer.Typer(
     name="telltale", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
     help="A conversational analyst for anomalies: what is wrong, when, where, why, and how bad is it?",
 )  # fmt: skip
-models_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The models Telltale runs.")
 app.add_typer(models_app, name="models")
+app.add_typer(rules_app, name="rules")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Normal = Annotated[list[Path] | None, typer.Option("--normal", help="What normal looks like: a file or folder; repeatable.")]
+Model = Annotated[
+    str, typer.Option("--model", help=f"Who words the answer: {', '.join(FORMS.values())}; `local` alone is the usual model.")
+]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -51,7 +57,7 @@ def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
     auth: Annotated[str | None, typer.Option(help="user:password that visitors must give (several with commas).")] = None,
-    model: Annotated[str, typer.Option(help="Model tier.")] = "embedded",
+    model: Model = "embedded",
 ) -> None:
     """Open the web page."""
     from ui.serve import serve
@@ -70,7 +76,7 @@ def ask(
     ] = None,
     as_json: Json = False,
     thread: Annotated[str | None, typer.Option(help="Continue this chat.")] = None,
-    model: Annotated[str, typer.Option(help="Model tier.")] = "embedded",
+    model: Model = "embedded",
 ) -> None:
     """Ask about files; the answer goes to stdout, its steps to stderr."""
     from agent.session import Session, list_threads
@@ -83,7 +89,10 @@ def ask(
     roles = dict(pair.partition("=")[::2] for pair in role or ())
     if not all(roles.values()):
         raise BadInput(f"--role {role!r}: expected ROLE=COLUMN, e.g. --role subject=Image.")
+    warning = Tier.parse(model).warning()
     session = Session(thread=thread, model=model)
+    if warning is not None:
+        print(f"telltale: {warning}", file=sys.stderr)
     print(f"chat {session.thread}", file=sys.stderr)  # at the start, so that a killed question can be gone on with
     try:
         reply = follow(session.ask(question, files=files or (), normal=normal or (), rules=rule or (), roles=roles))
@@ -134,13 +143,14 @@ def detect(
 def detectors(as_json: Json = False) -> None:
     """List the detectors: what each is for and when not to use it."""
     from tools.catalog import catalogue
+    from ui.tables import print_table
 
     rows = list(catalogue().values())
     if as_json:
         print(json.dumps([row.as_row() for row in rows], ensure_ascii=False))
         return
     needs = [f"{row.needs}{', fits normals' if row.needs_fit else ''}" for row in rows]
-    _table(
+    print_table(
         ("name", "kind", "cost", "needs", "use"),
         [(row.name, row.kind, row.cost, need, row.use) for row, need in zip(rows, needs, strict=True)],
     )
@@ -150,36 +160,15 @@ def detectors(as_json: Json = False) -> None:
 def doctor(as_json: Json = False) -> None:
     """Check this installation; exit code 2 when something is missing."""
     from ui.doctor import checks
+    from ui.tables import print_table
 
     found = checks()
     if as_json:
         print(json.dumps([{"name": check.name, "ok": check.ok, "note": check.note} for check in found], ensure_ascii=False))
     else:
-        _table(("", "check", "found"), [("ok" if check.ok else "NO", check.name, check.note) for check in found])
+        print_table(("", "check", "found"), [("ok" if check.ok else "NO", check.name, check.note) for check in found])
     if not all(check.ok for check in found):
         raise typer.Exit(2)
-
-
-@models_app.command("list")
-def models_list(as_json: Json = False) -> None:
-    """List the embedded weights: size, licence, and whether the file is the known one."""
-    from core.weights import EMBEDDED, locate
-
-    rows: list[dict[str, Any]] = []
-    for weights in EMBEDDED:
-        row: dict[str, Any] = {"title": weights.title, "megabytes": weights.megabytes, "licence": weights.licence}
-        try:
-            locate(weights)
-            rows.append({**row, "verified": True, "note": f"comes with {weights.distribution}"})
-        except UserError as error:
-            rows.append({**row, "verified": False, "note": str(error)})
-    if as_json:
-        print(json.dumps(rows, ensure_ascii=False))
-        return
-    _table(
-        ("model", "size", "licence", "verified", "note"),
-        [(r["title"], f"{r['megabytes']} MB", r["licence"], "yes" if r["verified"] else "NO", r["note"]) for r in rows],
-    )
 
 
 @app.command()
@@ -207,21 +196,6 @@ def report(
     except OSError as error:
         raise BadInput(f"--out {str(out)!r} cannot be written: {error.strerror}.") from error
     print(f"Wrote {out} ({len(html) / 2**20:.1f} MB)", file=sys.stderr)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns; the last one wraps on a tty and stays whole elsewhere."""
-    import shutil
-    import textwrap
-
-    widths = [max(len(str(row[i])) for row in [header, *rows]) for i in range(len(header) - 1)]
-    room = max(30, shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths)) if sys.stdout.isatty() else 10_000
-    for row in [header, *rows]:
-        lines = textwrap.wrap(str(row[-1]), room) or [""]
-        start = "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=False))
-        print(f"{start}  {lines[0]}")
-        for line in lines[1:]:
-            print(" " * (sum(widths) + 2 * len(widths)) + line)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,145 @@
+"""`telltale models list | pull`: the models Telltale runs, what they need, and how they get here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from core.errors import BadInput, UserError
+
+models_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The models Telltale runs.")
+
+
+@models_app.command("list")
+def models_list(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """List the embedded weights and the language models: installed or not, size, memory, licence.
+
+    Memory is that of 16-bit weights with 1 GiB of room, in brackets with quantize='nf4'; a CPU without bf16 needs twice the weights.
+    """
+    rows = [*_embedded(), *_hub()]
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False))
+        return
+    from ui.tables import print_table
+
+    print_table(
+        ("model", "here", "size", "memory", "licence", "note"),
+        [(r["title"], _state(r), _size(r), _memory(r), r["licence"], r["note"]) for r in rows],
+    )
+
+
+@models_app.command("pull")
+def models_pull(
+    name: Annotated[str, typer.Argument(help="A name of `telltale models list`, or owner/name of the Hugging Face hub.")],
+    revision: Annotated[str | None, typer.Option(help="Commit, branch or tag; its commit is pinned.")] = None,
+) -> None:
+    """Download a language model, or go on where a download stopped; every file is verified.
+
+    Only safetensors weights, settings and vocabularies are taken. An installed model that is whole is left as it is.
+    """
+    from core.progress import watching
+    from models.chat.hub_pull import pull
+    from ui.terminal import clear_progress, print_progress
+
+    try:
+        with watching(print_progress):
+            model = pull(name, revision=revision)
+    finally:
+        clear_progress()
+    print(
+        f"{model.title}: {len(model.files)} files, {_gigabytes(model.size)}, verified, commit {model.revision[:12]}, "
+        f"licence {model.licence}. Use it with --model local:{model.title}",
+        file=sys.stderr,
+    )
+
+
+def _embedded() -> list[dict[str, Any]]:
+    """The weights that come with packages."""
+    from core.weights import EMBEDDED, locate
+
+    rows = []
+    for weights in EMBEDDED:
+        try:
+            locate(weights)
+            verified, note = True, f"comes with {weights.distribution}"
+        except UserError as error:
+            verified, note = False, str(error)
+        rows.append({
+            "name": weights.distribution, "title": weights.title, "kind": "embedded", "installed": verified, "verified": verified,
+            "megabytes": weights.megabytes, "licence": weights.licence, "note": note,
+        })  # fmt: skip
+    return rows
+
+
+def _hub() -> list[dict[str, Any]]:
+    """The language models: those of the catalogue in its order, then what else is installed."""
+    from models.chat.hub import (
+        ROOM_BYTES,
+        folder_of,
+        installed_models,
+        known_models,
+        memory_bytes,
+        read_manifest,
+        staging_of,
+    )
+
+    rows: list[dict[str, Any]] = []
+    for known in known_models():
+        row: dict[str, Any] = {
+            "name": known.name, "title": known.name, "kind": "hub", "repo": known.repo, "installed": False, "verified": False,
+            "megabytes": None, "parameters": known.parameters, "memory_gb": round(memory_bytes(known.parameters) / 1e9, 1),
+            "memory_nf4_gb": round(memory_bytes(known.parameters, "nf4") / 1e9, 1), "licence": known.licence, "note": known.use,
+        }  # fmt: skip
+        try:
+            model = read_manifest(folder_of(known.repo))
+        except BadInput as error:
+            row["note"] = str(error)
+        else:
+            row |= _installed(model) if model is not None else {}
+            if model is None and any(staging_of(known.repo).glob("*")):
+                row["note"] = f"partly here; go on with: telltale models pull {known.name}"
+        rows.append(row)
+    repos = {known.repo for known in known_models()}
+    for other in installed_models():
+        if other.repo not in repos:
+            weights = sum(file.size for file in other.files if file.name.endswith(".safetensors"))
+            row = {"name": other.repo, "title": other.repo, "kind": "hub", "repo": other.repo, "parameters": None}
+            row |= {"memory_gb": round((weights + ROOM_BYTES) / 1e9, 1), "memory_nf4_gb": None, "note": "", **_installed(other)}
+            rows.append(row)
+    return rows
+
+
+def _installed(model: Any) -> dict[str, Any]:
+    """What a manifest adds; sizes are looked at here, hashes when the model is loaded."""
+    missing = model.missing()
+    row = {
+        "installed": True, "verified": not missing, "megabytes": round(model.size / 1e6, 1), "licence": model.licence,
+        "revision": model.revision,
+    }  # fmt: skip
+    return row | ({"note": f"damaged: {', '.join(missing[:3])}; telltale models pull {model.title}"} if missing else {})
+
+
+def _state(row: dict[str, Any]) -> str:
+    if not row["installed"]:
+        return "no"
+    return "yes" if row["verified"] else "NO"
+
+
+def _size(row: dict[str, Any]) -> str:
+    if row["megabytes"] is None:
+        return f"{row['parameters'] / 1e9:.1f} B parameters"
+    return _gigabytes(row["megabytes"] * 10**6)
+
+
+def _memory(row: dict[str, Any]) -> str:
+    if "memory_gb" not in row:
+        return ""
+    quantised = f" ({row['memory_nf4_gb']:.1f})" if row["memory_nf4_gb"] else ""
+    return f"{row['memory_gb']:.1f}{quantised} GB"
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
