@@ -17,7 +17,10 @@ MIN_REFERENCES = 20
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Calibration:
-    """A threshold, where it came from, and how to turn scores into p-values."""
+    """A threshold, where it came from, and how to turn scores into p-values.
+
+    Scores between `borderline` and the threshold are no finding, yet doubtful; None: no such band is known.
+    """
 
     threshold: float
     origin: str
@@ -25,6 +28,7 @@ class Calibration:
     centre: float
     spread: float
     reference: NDArray[np.float64]
+    borderline: float | None = None
 
     def p_value(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
         """P(a normal score is at least this high), per element: conformal rank, or the bulk's normal tail when uncalibrated."""
@@ -93,23 +97,40 @@ def from_self(scores: NDArray[np.float32], *, deviations: float = 4.0) -> Calibr
 
 
 def from_majority(
-    scores: NDArray[np.float32], *, share: float = 0.6, deviations: float = 4.0, least_spread: float = 0.1
+    scores: NDArray[np.float32], *, usual_spread: float, rate: float = 0.01, worth_a_look: float = 0.02, prior: float = 16.0
 ) -> Calibration:
-    """Calibrate a small batch on its ordinary majority: the lowest `share` of its scores; uncalibrated.
+    """Calibrate a small batch of unlabelled things on its ordinary members: threshold, and a lower limit worth a look; uncalibrated.
 
-    Median and deviation of a whole batch of ten are swamped by three or four odd members. The spread is at least `least_spread` of
-    the centre, because the lowest scores of a few good things lie closer together than good things do.
+    A forward search (Hadi 1992; Billor, Hadi & Velleman 2000): the lower half of `scores` (N,) is ordinary, and so is whatever a
+    Student bound around it lets in, until nothing more comes in; so three or four odd members of ten do not hide each other. A
+    handful of scores says little of their spread, and the lowest lie closer together than good things do: the variance is
+    therefore moderated (Smyth 2004), as if `prior` more things had been seen whose standard deviation is `usual_spread`. If scores of
+    good things were Gaussian, one would pass the threshold in a share `rate` of the batches; `borderline` lets through the
+    share `worth_a_look` of single good things.
 
     >>> scores = np.array([0.30, 0.31, 0.32, 0.33, 0.34, 0.31, 0.9, 1.0, 0.8, 0.7], np.float32)
-    >>> (scores > from_majority(scores).threshold).sum().item()
+    >>> (scores > from_majority(scores, usual_spread=0.05).threshold).sum().item()
     4
     """
+    from scipy.stats import t
+
     ordered = np.sort(np.asarray(scores, dtype=np.float64))
-    centre, spread = robust_bulk(ordered[: max(2, int(np.ceil(share * len(ordered))))])
-    spread = max(spread, least_spread * abs(centre))
+    count = len(ordered)
+    kept = max(min(2, count), int(np.ceil(count / 2)))
+    while True:
+        basis = ordered[:kept]
+        freedom = prior + kept - 1
+        variance = (prior * usual_spread**2 + float(((basis - basis.mean()) ** 2).sum())) / freedom
+        centre, spread = float(basis.mean()), float(np.sqrt(variance * (1 + 1 / kept)))
+        threshold = centre + float(t.isf(rate / count, freedom)) * spread
+        let_in = int((ordered <= threshold).sum())
+        if let_in <= kept:
+            break
+        kept = let_in
     return Calibration(
-        threshold=centre + deviations * spread,
-        origin=f"{deviations:g} deviations above the ordinary {100 * share:g} % of the same batch (no normal data given)",
+        threshold=threshold,
+        borderline=min(threshold, centre + float(t.isf(worth_a_look, freedom)) * spread),
+        origin=f"{(threshold - centre) / spread:.1f} deviations above the {kept} ordinary of the same {count} (no normal data given)",
         calibrated=False,
         centre=centre,
         spread=spread,

@@ -42,7 +42,8 @@ class FrameScores:
 
     `frame_index` (T,) is the frame each unit is centred on; `boxes` has one box (or None) per unit: where it is strange;
     `valid` (T,) is False where there was nothing to judge. `parts` names components that add up to the score, e.g.
-    {"appearance": (T,), "motion": (T,)}, so that an answer can say what was odd.
+    {"appearance": (T,), "motion": (T,)}, so that an answer can say what was odd. `round_s` is the length of a round when the video
+    plays the same footage again and again, and was judged without comparing a moment with its copies.
     """
 
     sample: str
@@ -53,6 +54,7 @@ class FrameScores:
     valid: NDArray[np.bool_]
     boxes: tuple[Box | None, ...] | None = None
     parts: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    round_s: float | None = None
 
     def __post_init__(self) -> None:
         _finite32(self.scores, f"scores of {self.sample!r}", 1)

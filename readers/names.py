@@ -7,6 +7,7 @@ or tags. The shown name keeps what a person needs to recognise the file and drop
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 _BIDI_AND_INVISIBLE = frozenset(
     map(chr, (0x061C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 )
+_HASH = re.compile(r"[0-9a-f]{16,}")
 _MARKUP = str.maketrans({"<": "‹", ">": "›"})
 
 
@@ -63,6 +65,28 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
             seen[name] += label in taken
         taken.add(label)
         result.append(label)
+    return tuple(result)
+
+
+def told_apart(names: Sequence[str], paths: Sequence[Path]) -> tuple[str, ...]:
+    """Names of files; where several have one name, with as many of their folders as it takes to tell them apart.
+
+    Folders called by a hash (where a web page puts its uploads) tell a person nothing: such names stay as they are.
+
+    >>> told_apart(["1.png", "1.png", "2.png"], [Path("/x/a/1.png"), Path("/x/b/1.png"), Path("/x/b/2.png")])
+    ('a/1.png', 'b/1.png', '2.png')
+    """
+    alike: dict[str, set[Path]] = {}
+    for name, path in zip(names, paths, strict=True):
+        alike.setdefault(name, set()).add(path.absolute())
+    result = []
+    for name, path in zip(names, paths, strict=True):
+        folders = path.absolute().parent.parts[1:]
+        others = [p.parent.parts[1:] for p in alike[name] - {path.absolute()}]
+        depth = next((d for d in range(1, len(folders) + 1) if others and all(o[-d:] != folders[-d:] for o in others)), 0)
+        kept = folders[len(folders) - depth :] if depth else ()
+        readable = not any(_HASH.fullmatch(folder) for folder in kept)
+        result.append("/".join([*(_clean(folder) or "unnamed" for folder in kept), name]) if readable else name)
     return tuple(result)
 
 

@@ -16,7 +16,7 @@ from core.settings import limits
 from readers.folder import Found, is_clip
 from readers.image import Photo, decode, inspect, looks_whole, shared_window
 from readers.lazy import LazySamples
-from readers.names import distinct
+from readers.names import distinct, told_apart
 from readers.points import Scan, check_scan, read_scan
 from readers.source import Refusal, Source, first_problem, left_out, make_source, sha256_file, sha256_list, wrong_kind
 from readers.video import clip_of_photos
@@ -53,7 +53,8 @@ def photo_source(
         raise BadInput(f"{name}: {len(files):,} pictures, allowed are {limits().max_images:,}.")
     problems: list[Refusal] = []
     photos: list[Photo] = []
-    for found, label in zip(files, distinct([f.name for f in files]), strict=True):
+    labels = distinct(told_apart([f.name for f in files], [f.path for f in files]))
+    for found, label in zip(files, labels, strict=True):
         try:
             photos.append(inspect(found.path, label, found.sniffed.form, note=found.sniffed.note))
         except UserError as error:

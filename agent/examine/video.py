@@ -20,13 +20,20 @@ from core.evidence import Box, Interval, Region, Whole
 from core.samples import Frame, VideoClip
 from core.scores import FrameScores
 from core.segments import Segment, extract_events, smooth
-from tools.video.frame_novelty import LOW_SHARE, MERGE_GAP_S, MIN_LENGTH_S, SELF_THRESHOLD, SIGMA_S
+from tools.video.frame_novelty import LOW_SHARE, MERGE_GAP_S, MIN_LENGTH_S, SELF_THRESHOLD, SIGMA_S, FrameNovelty
 
 FALSE_POSITIVE_RATE = 0.01
 MOST_EVENTS = 8
 KEYFRAME_SIDE = 480
 HEDGE = "only the rest of the same clip was compared, so a whole clip that is abnormal would not show"
 """What "nothing stands out" means without normal clips."""
+ENOUGH_S = 30.0
+"""One normal clip shorter than this is little to compare with: other normal footage of the same place often differs from it."""
+THROUGHOUT = 0.5
+"""A clip with more than this share above the threshold differs from one short normal clip as a whole, which says nothing of it."""
+LITTLE = "only one short normal clip was compared, so other normal things may look unusual here; give more of them to be surer"
+OPEN = "the whole of it differs from the only normal clip, which is too short to tell whether that is unusual"
+"""What "nothing unusual" means for a clip that was left open."""
 
 
 def examine(run: Run, store: EvidenceStore) -> Investigation:
@@ -42,7 +49,9 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
         low=LOW_SHARE * calibration.threshold,
         merge_gap_s=MERGE_GAP_S, min_length_s=MIN_LENGTH_S, valid=scores.valid,
     )  # fmt: skip
-    events.sort(key=lambda event: -event.peak)
+    little_s = _little(run)
+    undecided = little_s is not None and bool((scores.scores > calibration.threshold)[scores.valid].mean() > THROUGHOUT)
+    events = [] if undecided else sorted(events, key=lambda event: -event.peak)
     times = min(clip.duration_s, float(scores.seconds[-1]) + scores.unit_s) if len(scores.seconds) else clip.duration_s
     findings, panels = [], []
     for i, event in enumerate(events[:MOST_EVENTS]):
@@ -50,7 +59,7 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
         findings.append(finding)
         panels += [_keyframe(run, path, caption, i) for path, caption in strip]
     if not events:  # nothing passes: the strangest second is still worth a look
-        findings, strip = _strangest(run, clip, scores, calibration, store)
+        findings, strip = _strangest(run, clip, scores, calibration, store, undecided=undecided)
         panels += [_keyframe(run, path, caption, 0) for path, caption in strip]
     abnormal_s = sum(event.end_s - event.start_s for event in events)
     survey = run.evidence(
@@ -61,13 +70,17 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
             "units": len(scores.scores), "peak_s": round(float(scores.seconds[int(scores.scores.argmax())]), 2),
             "fps": round(clip.fps, 2), "width": clip.width, "height": clip.height, "normal_clips": run.n_normal,
             "calibrated": calibration.calibrated, **({} if events or run.n_normal else {"hedge": HEDGE}),
+            **({} if little_s is None else {"normal_s": round(little_s, 1), "hedge": OPEN if undecided else LITTLE}),
+            **({"undecided": True} if undecided else {}),
+            **({} if scores.round_s is None else {"round_s": round(scores.round_s, 1)}),
         },
     )  # fmt: skip
     panels.insert(0, curve(run.source.name, scores.seconds, scores.scores, calibration.threshold, unit="s", epoch_s=clip.epoch_s,
                            findings=findings))  # fmt: skip
     return Investigation(
         tool=run.name, source=run.source.name, kind="video", reason=run.reason,
-        status="abnormal" if events else "normal", survey=survey, findings=tuple(findings), panels=tuple(panels),
+        status="abnormal" if events else "insufficient" if undecided else "normal",
+        survey=survey, findings=tuple(findings), panels=tuple(panels),
         arrays=_keep(store, scores),
     )  # fmt: skip
 
@@ -76,12 +89,26 @@ def _calibration(run: Run, scores: FrameScores) -> Calibration:
     """From held-out normal units when normal clips were given, else from the clip's own bulk."""
     reference = run.detector.reference_scores() if run.n_normal else np.empty(0, np.float32)
     if len(reference):
-        return from_reference(reference, false_positive_rate=FALSE_POSITIVE_RATE)
+        found = from_reference(reference, false_positive_rate=FALSE_POSITIVE_RATE)
+        if (little_s := _little(run)) is None:
+            return found
+        return replace(
+            found, threshold=max(found.threshold, SELF_THRESHOLD), calibrated=False,
+            origin=f"{found.origin} of one clip of {little_s:.1f} s, but at least {SELF_THRESHOLD:g}: moments of one clip are alike",
+        )  # fmt: skip
     centre, _ = robust_bulk(scores.scores[scores.valid])
     return Calibration(
         threshold=SELF_THRESHOLD, centre=centre, spread=1.0, calibrated=False, reference=np.empty(0),
         origin=f"{SELF_THRESHOLD:g} spreads above the usual of the same video (no normal clip given)",
     )  # fmt: skip
+
+
+def _little(run: Run) -> float | None:
+    """Seconds of the only normal clip when it is short, else None."""
+    if not run.n_normal or not isinstance(run.detector, FrameNovelty):
+        return None
+    normal_s = run.detector.normal_s()
+    return normal_s if normal_s < ENOUGH_S else None
 
 
 def _finding(
@@ -102,25 +129,20 @@ def _finding(
         score=event.peak, threshold=calibration, p_value=p_value, picture=strip[len(strip) // 2][0] if strip else None,
         facts={
             "rank": rank, "events": count, "length_s": round(length, 3), "times_threshold": round(ratio, 3), "what": what,
-            "place": place, "keyframes_s": [float(caption.split()[-2]) for _, caption in strip],
+            "place": place, "normal_clips": run.n_normal, "keyframes_s": [float(caption.split()[-2]) for _, caption in strip],
             **{f"{name}_percent": round(100 * share) for name, share in shares.items()},
         },
     )  # fmt: skip
     extent = length / max(clip.duration_s, 1e-9)
-    severity = grade(ratio=ratio, extent=extent, extent_words=f"{length:.1f} s long")
-    finding = Finding.stated(
-        evidence,
-        what,
-        severity,
-        confidence(p_value=p_value, ratio=ratio, calibrated=calibration.calibrated),
-    )
-    return finding, strip
+    sure = confidence(p_value=p_value, ratio=ratio, calibrated=calibration.calibrated)
+    severity = grade(ratio=ratio, extent=extent, extent_words=f"{length:.1f} s long", duration_s=length, sure=sure)
+    return Finding.stated(evidence, what, severity, sure), strip
 
 
 def _strangest(
-    run: Run, clip: VideoClip, scores: FrameScores, calibration: Calibration, store: EvidenceStore
+    run: Run, clip: VideoClip, scores: FrameScores, calibration: Calibration, store: EvidenceStore, *, undecided: bool
 ) -> tuple[list[Finding], list[tuple[str, str]]]:
-    """The peak of a clip in which nothing is abnormal, as an ordinary finding."""
+    """The peak of a clip in which nothing is abnormal, or nothing could be decided, as an ordinary finding."""
     peak = int(scores.scores.argmax())
     time_s, score = float(scores.seconds[peak]), float(scores.scores[peak])
     half = max(0.5, scores.unit_s / 2)
@@ -128,7 +150,10 @@ def _strangest(
         start_s=max(0.0, time_s - half), end_s=time_s + half, peak_s=time_s, peak=score, mean=score, first=peak, last=peak
     )
     finding, strip = _finding(run, clip, scores, segment, calibration, store, rank=1, count=0)
-    return [Finding(evidence=finding.evidence)], strip[len(strip) // 2 :][:1]
+    evidence = finding.evidence
+    if undecided:
+        evidence = replace(evidence, facts={**evidence.facts, "undecided": True})
+    return [Finding(evidence=evidence)], strip[len(strip) // 2 :][:1]
 
 
 def _box(scores: FrameScores, event: Segment) -> Box | None:

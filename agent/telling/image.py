@@ -19,7 +19,20 @@ def headline(inv: Investigation) -> str:
     names = named(list(facts["flagged_names"] or []), facts)  # type: ignore[arg-type]
     if photos == 1:
         return f"**{names} looks abnormal** {cite(inv.survey)}."
-    return f"**{flagged} of {count(photos, 'photo')} {verb} abnormal**: {names} {cite(inv.survey)}."
+    return f"**{flagged} of {count(photos, 'photo')} {verb} abnormal**: {names}{doubt(facts)} {cite(inv.survey)}."
+
+
+def doubt(facts: Mapping[str, Any]) -> str:
+    """Photos that are neither abnormal nor clearly like the others, to be looked at; empty when there are none.
+
+    >>> doubt({"borderline": 1, "borderline_names": ["a.png"]}), doubt({"borderline": 0})
+    ('; `a.png` is borderline, have a look', '')
+    """
+    borderline = int(facts.get("borderline", 0) or 0)
+    if not borderline:
+        return ""
+    names = named(list(facts["borderline_names"]), {"others": facts.get("borderline_others", 0)})
+    return f"; {names} {'is' if borderline == 1 else 'are'} borderline, have a look"
 
 
 def named(names: Sequence[str], facts: Mapping[str, Any]) -> str:
@@ -41,8 +54,9 @@ def nothing(inv: Investigation) -> str:
     photos = int(fact_number(facts, "photos"))
     if facts.get("undecided"):
         return f"**I cannot tell whether {'this is' if photos == 1 else 'these are'} normal**: {_nothing_seen(photos)} {cite(inv.survey)}."
-    what = "The photo does not stand out" if photos == 1 else f"None of the {count(photos, 'photo')} stands out"
-    return f"**{what}**: the highest score is {against_threshold(inv.survey)} {cite(inv.survey)}."
+    clearly = "clearly " if facts.get("borderline") else ""
+    what = "The photo does not stand out" if photos == 1 else f"None of the {count(photos, 'photo')} {clearly}stands out"
+    return f"**{what}**: the highest score is {against_threshold(inv.survey)}{doubt(facts)} {cite(inv.survey)}."
 
 
 def _nothing_seen(photos: int) -> str:
@@ -75,6 +89,12 @@ def normal(finding: Finding) -> str:
         return (
             f"{name(evidence.locus.sample)} shows no break of its own pattern: its score {number(evidence.score or 0.0)} is below the "
             f"threshold {number(evidence.threshold or 0.0)} {cite(evidence)}."
+        )
+    if evidence.facts.get("borderline"):
+        return (
+            f"{name(evidence.locus.sample)} is borderline: its score {number(evidence.score or 0.0)} is below the threshold "
+            f"{number(evidence.threshold or 0.0)}, yet higher than good photos usually have; have a look, "
+            f"{evidence.facts['place']} {cite(evidence)}."
         )
     return (
         f"{name(evidence.locus.sample)} looks normal: its score {number(evidence.score or 0.0)} is below the threshold "

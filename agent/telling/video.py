@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from agent.investigation import Finding, Investigation
 from agent.telling.words import cite, count, duration, fact_number, how_bad, moment, name, number, span
 
@@ -13,18 +16,37 @@ def headline(inv: Investigation) -> str:
     start, end, _ = span(inv.findings[0])
     clip = name(inv.survey.locus.sample)
     first = f"from {moment(start)} to {moment(end)}"
+    also, cited = f"{again(facts)}{_hedge(facts)}", cite(inv.survey, inv.findings[0].evidence)
     if events == 1:
-        return f"**Something unusual happens {first}** in {clip} {cite(inv.survey, inv.findings[0].evidence)}."
-    return (
-        f"**{count(events, 'unusual event')}** in {clip}; the strongest lasts {first} "
-        f"{cite(inv.survey, inv.findings[0].evidence)}."
-    )
+        return f"**Something unusual happens {first}** in {clip}{also} {cited}."
+    return f"**{count(events, 'unusual event')}** in {clip}; the strongest lasts {first}{also} {cited}."
+
+
+def again(facts: Mapping[str, Any]) -> str:
+    """That a video plays the same footage again, so that its events come again too; empty when it does not.
+
+    >>> again({"round_s": 11.6})
+    '; the video repeats itself every 11.6 s, and no moment was compared with its copies'
+    """
+    if "round_s" not in facts:
+        return ""
+    return f"; the video repeats itself every {number(facts['round_s'])} s, and no moment was compared with its copies"
+
+
+def _hedge(facts: Mapping[str, Any]) -> str:
+    return f"; {facts['hedge']}" if "hedge" in facts else ""
 
 
 def nothing(inv: Investigation) -> str:
     """No event passed the threshold."""
     facts = inv.survey.facts
-    hedge = f"; {facts['hedge']}" if "hedge" in facts else ""
+    if facts.get("undecided"):
+        return (
+            f"**I cannot tell whether {name(inv.survey.locus.sample)} is normal**: it differs throughout from the only normal clip, most "
+            f"at {moment(fact_number(facts, 'peak_s'))}, and a clip of {duration(fact_number(facts, 'normal_s'))} shows too little of what "
+            f"is normal; give more normal clips {cite(inv.survey)}."
+        )
+    hedge = f"{again(facts)}{_hedge(facts)}"
     return (
         f"**Nothing in {name(inv.survey.locus.sample)} stands out** in its {duration(fact_number(facts, 'duration_s'))}: the highest "
         f"score is {number(inv.survey.score or 0.0)} at {moment(fact_number(facts, 'peak_s'))}, the threshold is "
@@ -36,6 +58,8 @@ def describe(finding: Finding) -> str:
     """When, what, where in the picture, and how bad."""
     facts = finding.evidence.facts
     start, end, peak = span(finding)
+    if facts.get("undecided"):
+        return f"It differs most at {moment(peak)} ({facts['what']}) {cite(finding.evidence)}."
     if not finding.abnormal:
         return f"The strangest moment is at {moment(peak)} ({facts['what']}), yet it stays below the threshold {cite(finding.evidence)}."
     place = f", {facts['place']} in the picture" if facts.get("place") else ""
@@ -73,7 +97,8 @@ def why(finding: Finding) -> str:
     ]
     carried = f" (carried by {' and '.join(shares)})" if shares else ""
     start, _, _ = span(finding)
-    against = "the normal clips" if evidence.calibrated else "the rest of the same video"
+    clips = evidence.facts.get("normal_clips")
+    against = "the rest of the same video" if not clips else "the normal clip" if clips == 1 else "the normal clips"
     return (
         f"At {moment(start)} the video moves or looks unlike {against}{carried}: score {number(evidence.score or 0.0)} against a "
         f"threshold of {number(evidence.threshold or 0.0)} ({evidence.threshold_origin}) {cite(evidence)}."

@@ -7,36 +7,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from asking import SAMPLES, ask
 from PIL import Image
 
 from agent.examine.looks import looks_of
+from agent.investigation import Finding, Investigation
 from agent.question import Request
 from agent.reading.concepts import read_concept
 from agent.reading.sights import asked_of
 from agent.reply import Reply
+from agent.reply_html import evidence_html
 from agent.session import Session
-from agent.telling.image import named
-from agent.verify import check_sentence, cited_ids
-from core.evidence import Region
-
-SAMPLES = Path(__file__).parents[2] / "samples"
-
-
-def last(session: Session, question: str, **given: object) -> Reply:
-    *_, reply = session.ask(question, **given)  # type: ignore[arg-type]
-    assert isinstance(reply, Reply)
-    assert reply.removed == ()
-    known = {e.id: e for e in reply.evidence}
-    for line in reply.answer.splitlines():
-        if cited_ids(line):
-            assert check_sentence(line, known).holds, line
-    return reply
+from agent.telling.image import named, normal, nothing
+from agent.verify import check_sentence
+from core.evidence import Evidence, Region, Whole
 
 
 @pytest.fixture(scope="module")
 def tiles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     session = Session(home=tmp_path_factory.mktemp("tiles"))
-    last(session, "which tiles are damaged?", files=[SAMPLES / "tiles"], normal=[SAMPLES / "tiles_normal"])
+    ask(session, "which tiles are damaged?", files=[SAMPLES / "tiles"], normal=[SAMPLES / "tiles_normal"])
     yield session
     session.close()
 
@@ -44,7 +34,7 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 @pytest.fixture(scope="module")
 def crossing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     session = Session(home=tmp_path_factory.mktemp("crossing"))
-    last(session, "what happens here?", files=[SAMPLES / "crossing.mp4"])
+    ask(session, "what happens here?", files=[SAMPLES / "crossing.mp4"])
     yield session
     session.close()
 
@@ -59,7 +49,7 @@ def told(reply: Reply) -> set[str]:
     ["are there any cracks?", "is there a stain?", "how many cracks are there?", "any dents?", "are the tiles scratched?"],
 )
 def test_a_kind_of_defect_in_tiles_is_left_open_but_the_detector_speaks(question: str, tiles: Session) -> None:
-    reply = last(tiles, question)
+    reply = ask(tiles, question)
     assert reply.status == "abnormal"
     assert told(reply) == {"tile_04.jpg", "tile_07.jpg"}
     assert "**2 of 9 photos look abnormal**" in reply.answer
@@ -69,21 +59,21 @@ def test_a_kind_of_defect_in_tiles_is_left_open_but_the_detector_speaks(question
 
 
 def test_only_the_tile_that_is_named_is_answered_for(tiles: Session) -> None:
-    seven = last(tiles, "does tile 7 have a stain?")
+    seven = ask(tiles, "does tile 7 have a stain?")
     assert told(seven) == {"tile_07.jpg"}
     assert "tile_04" not in seven.answer
-    eight = last(tiles, "does tile 8 have a stain?")
+    eight = ask(tiles, "does tile 8 have a stain?")
     assert eight.status == "normal"
     assert told(eight) == set()
     assert eight.answer.startswith("No, not as far as I can measure. `tile_08.jpg`")
 
 
 def test_the_colour_of_a_stain_on_tiles_is_seen_and_a_crack_has_none(tiles: Session) -> None:
-    reply = last(tiles, "what colour is the stain?")
+    reply = ask(tiles, "what colour is the stain?")
     stain, crack = sorted(line for line in reply.answer.splitlines() if line)[::-1]
     assert "`tile_07.jpg`: what stands out is brownish and darker" in stain
     assert "`tile_04.jpg`: what stands out has no colour" in crack
-    assert "brownish" in last(tiles, "why is tile 7 odd?").answer
+    assert "brownish" in ask(tiles, "why is tile 7 odd?").answer
 
 
 @pytest.mark.parametrize(
@@ -95,38 +85,38 @@ def test_the_colour_of_a_stain_on_tiles_is_seen_and_a_crack_has_none(tiles: Sess
     ],
 )
 def test_what_no_detector_can_tell_of_tiles_is_said(question: str, what: str, tiles: Session) -> None:
-    answer = last(tiles, question).answer
+    answer = ask(tiles, question).answer
     assert f"I cannot tell {what} without a vision-language model." in answer
     assert not answer.startswith("Yes")
 
 
 @pytest.mark.parametrize("question", ["is tile 4 worse than tile 7?", "compare tile 4 and tile 7", "which of the two is worse?"])
 def test_two_tiles_are_compared(question: str, tiles: Session) -> None:
-    reply = last(tiles, question)
+    reply = ask(tiles, question)
     assert reply.answer.startswith("**`tile_07.jpg` deviates more than `tile_04.jpg`**")
     assert "against" in reply.answer.splitlines()[0]
 
 
 def test_of_two_ordinary_tiles_neither_is_called_worse(tiles: Session) -> None:
-    reply = last(tiles, "is tile 2 worse than tile 3?")
+    reply = ask(tiles, "is tile 2 worse than tile 3?")
     assert reply.status == "normal"
     assert reply.answer.startswith("Neither `tile_02.jpg` nor `tile_03.jpg` stands out")
 
 
 def test_one_ordinary_tile_is_not_called_worse_than_a_broken_one(tiles: Session) -> None:
-    answer = last(tiles, "is tile 2 worse than tile 7?").answer
+    answer = ask(tiles, "is tile 2 worse than tile 7?").answer
     assert answer.startswith("`tile_07.jpg` deviates more: it looks abnormal and `tile_02.jpg` does not")
 
 
 def test_a_thing_that_is_not_in_the_tiles_is_not_clearly_there(tiles: Session) -> None:
-    reply = last(tiles, "is there a dog?")
+    reply = ask(tiles, "is there a dog?")
     assert "`dog` is not clearly there" in reply.answer
     assert reply.status == "insufficient"
 
 
 @pytest.mark.parametrize("question", ["did anyone get hit?", "did somebody fall?", "is anyone hurt?", "does the man fall?"])
 def test_what_happens_to_people_in_the_video_is_not_confirmed_by_counting_them(question: str, crossing: Session) -> None:
-    reply = last(crossing, question)
+    reply = ask(crossing, question)
     assert "cannot tell from pictures what they do or what happens to them" in reply.answer
     assert "People are seen in 9 of 12 frames looked at, at most 4 at once" in reply.answer
     assert "sees `" not in reply.answer
@@ -136,14 +126,14 @@ def test_what_happens_to_people_in_the_video_is_not_confirmed_by_counting_them(q
 
 @pytest.mark.parametrize("question", ["are there any people?", "how many people cross?"])
 def test_people_in_the_video_are_counted_per_frame(question: str, crossing: Session) -> None:
-    answer = last(crossing, question).answer
+    answer = ask(crossing, question).answer
     assert "at most 4 at once" in answer.lower()
     if question.startswith("how many"):
         assert "how many different people that is I cannot tell" in answer
 
 
 def test_people_in_the_video_are_counted_where_a_time_is_named(crossing: Session) -> None:
-    reply = last(crossing, "are there people at 0:05?")
+    reply = ask(crossing, "are there people at 0:05?")
     counted = next(e for e in reply.evidence if e.tool == "lookup_people")
     assert 5.0 - 0.1 <= float(str(counted.facts["best_s"])) <= 6.0
     assert counted.facts["looked_at"] == 4
@@ -151,7 +141,7 @@ def test_people_in_the_video_are_counted_where_a_time_is_named(crossing: Session
 
 @pytest.mark.parametrize("question", ["was there an accident? when?", "is there a fight?", "did the van crash?"])
 def test_a_kind_of_event_in_the_video_is_left_open_with_its_time(question: str, crossing: Session) -> None:
-    reply = last(crossing, question)
+    reply = ask(crossing, question)
     assert reply.status == "abnormal"
     assert "The detector finds 1 unusual event; whether that is" in reply.answer
     assert "0:12" in reply.answer
@@ -159,29 +149,66 @@ def test_a_kind_of_event_in_the_video_is_left_open_with_its_time(question: str, 
 
 
 def test_a_van_in_the_video_is_likely_and_a_dog_is_not(crossing: Session) -> None:
-    van = last(crossing, "is there a van?")
+    van = ask(crossing, "is there a van?")
     assert van.answer.startswith("Perhaps, at 0:13")
     assert len(van.anomalies) == 1
-    assert "`dog` is not clearly there" in last(crossing, "is there a dog?").answer
+    assert "`dog` is not clearly there" in ask(crossing, "is there a dog?").answer
 
 
 def test_nobody_in_the_video_is_identified(crossing: Session) -> None:
-    assert "I cannot tell who somebody is" in last(crossing, "who was driving?").answer
+    assert "I cannot tell who somebody is" in ask(crossing, "who was driving?").answer
 
 
 def test_one_picture_without_a_reference_is_not_called_normal(tmp_path: Path) -> None:
     noise = np.random.default_rng(3).integers(120, 136, (160, 160, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "part.png")
     session = Session(home=tmp_path / "home")
-    reply = last(session, "is this part ok?", files=[tmp_path / "part.png"])
+    reply = ask(session, "is this part ok?", files=[tmp_path / "part.png"])
     survey = next(e for e in reply.evidence if e.tool == "intrinsic")
     assert survey.facts["undecided"] is True
     assert "one photo alone only shows breaks of its own pattern" in reply.answer
     assert "give a photo of a good part" in reply.answer
-    asked = last(session, "does it have a scratch?")
+    asked = ask(session, "does it have a scratch?")
     assert asked.status == "insufficient"
     assert "does not rule out `scratch`" in asked.answer
     session.close()
+
+
+def test_photos_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    files: list[Path] = []
+    for line in ("line a", "line b"):
+        (tmp_path / line).mkdir()
+        for number in range(3):
+            pixels = np.random.default_rng(number + 10 * len(files)).integers(120, 136, (96, 96, 3), dtype=np.uint8)
+            if (line, number) == ("line b", 1):
+                pixels[40:60, 40:60] = 10
+            Image.fromarray(pixels).save(tmp_path / line / f"{number}.png")
+            files.append(tmp_path / line / f"{number}.png")
+    session = Session(home=tmp_path / "home")
+    reply = ask(session, "which of these are broken?", files=files)
+    assert told(reply) == {"line b/1.png"}
+    assert "`line b/1.png`" in reply.answer
+    page = evidence_html(reply, key="0")
+    assert "6 photos · line b/1.png" in page
+    session.close()
+
+
+def test_a_borderline_photo_is_no_finding_but_named() -> None:
+    survey = Evidence(
+        id="E1", tool="mutual_search", version="1", parameters={}, source="9 photos", locus=Whole(sample="9 photos"), score=0.5,
+        threshold=0.55, facts={"photos": 9, "flagged": 0, "borderline": 1, "borderline_names": ["a.png"], "borderline_others": 0},
+    )  # fmt: skip
+    region = Region(sample="a.png", box=(0, 0, 9, 9), area_share=0.1)
+    one = Evidence(
+        id="E2", tool="mutual_search", version="1", parameters={}, source="9 photos", locus=region, score=0.5, threshold=0.55,
+        facts={"borderline": True, "place": "upper left"},
+    )  # fmt: skip
+    inv = Investigation(tool="mutual_search", source="9 photos", kind="image", reason="", status="normal", survey=survey)
+    said = nothing(inv)
+    assert said.startswith("**None of the 9 photos clearly stands out**")
+    assert "`a.png` is borderline, have a look" in said
+    assert check_sentence(said, {"E1": survey}).holds
+    assert "`a.png` is borderline: its score 0.5" in normal(Finding(evidence=one))
 
 
 def test_many_picture_names_end_with_how_many_others_there_are() -> None:
@@ -228,3 +255,14 @@ def test_an_unusual_texture_in_a_picture_gets_no_colour() -> None:
     heat = np.zeros((100, 140), np.float32)
     heat[40:60, 50:80] = 1.0
     assert looks_of(picture, heat, Region(sample="a", box=(50, 40, 80, 60), area_share=0.04)) == ""
+
+
+@pytest.mark.parametrize(
+    "question", ["which tile has a crack?", "where is the scratch?", "list the stains", "show me the cracks"]
+)
+def test_a_defect_that_is_pointed_at_by_name_keeps_its_caution(question: str, tiles: Session) -> None:
+    reply = ask(tiles, question)
+    assert told(reply) == {"tile_04.jpg", "tile_07.jpg"}
+    assert "cannot name the type of a defect" in reply.answer
+    assert ("in the box from x" in reply.answer) == question.startswith("where")
+    assert "cannot name" not in ask(tiles, "which tiles are damaged?").answer

@@ -117,7 +117,8 @@ def test_calm_motion_does_not_excuse_strange_appearance(fitted):
 def test_a_long_video_keeps_a_small_bank_and_the_order_of_time():
     clip = _walkers(12, seed=10, strange=(5, 7))
     small = FrameNovelty(bank_units=12, **SMALL)
-    bank, _ = small._comparison(clip)
+    bank, _, round_s = small._comparison(clip)
+    assert round_s is None
     assert len(bank) == 12
     score = small.score([clip])[0]
     assert np.allclose(score.seconds, 0.2 * np.arange(60) + 0.1)
@@ -222,3 +223,67 @@ def test_bursts_that_recur_widen_the_spread():
 def test_bad_values_are_refused(bad):
     with pytest.raises(BadInput, match=next(iter(bad))):
         FrameNovelty(**bad)
+
+
+def test_an_event_that_is_played_again_is_still_found_and_the_round_is_known():
+    once = np.stack([frame.rgb for frame in _walkers(12, seed=7, strange=(6, 8), fast=(6, 8)).frames()])
+    score = FrameNovelty(**SMALL).score([VideoClip.from_array("again", np.concatenate([once, once]), fps=FPS)])[0]
+    assert score.round_s == pytest.approx(12, abs=0.1)
+    events = _events(score, SELF_THRESHOLD)
+    assert [round(event.start_s) for event in events] == [6, 18]
+    assert FrameNovelty(**SMALL).score([_walkers(12, seed=7)])[0].round_s is None
+
+
+def test_copies_are_left_out_with_their_neighbours_in_time():
+    import torch
+
+    bank = Bank(
+        clip=np.zeros(4, np.int64), seconds=np.array([0.0, 5.0, 10.0, 15.0]),
+        vectors={"appearance": torch.zeros(4, 1).half()}, owner={"appearance": torch.arange(4)},
+    )  # fmt: skip
+    assert bank.without_neighbours(np.array([0.0]), 2.0, 10.0).tolist() == [[False, True, False, True]]
+    assert bank.without_neighbours(np.array([6.0]), 2.0, 10.0).tolist() == [[True, False, True, False]]
+
+
+def test_how_much_normal_video_was_learned_is_known_for_one_clip(fitted, tmp_path):
+    one = FrameNovelty(**SMALL).fit([_walkers(4, seed=1)])
+    assert one.normal_s() == pytest.approx(4.0, abs=0.01)
+    one.save(tmp_path / "one.npz")
+    assert FrameNovelty.load(tmp_path / "one.npz").normal_s() == one.normal_s()
+    assert fitted.normal_s() == float("inf")
+    assert FrameNovelty(**SMALL).normal_s() == 0.0
+
+
+def _examined(home, normal, clip):
+    from agent.evidence_store import EvidenceStore
+    from agent.examine.setting import Run
+    from agent.examine.video import examine
+    from readers.source import Source
+
+    detector = FrameNovelty(**SMALL).fit(normal)
+    source = Source(name=clip.name, kind="video", samples=(clip,), sha256="0")
+    store = EvidenceStore(home)
+    found = examine(Run(detector=detector, spec=detector.spec, source=source, n_normal=len(normal), reason=""), store)
+    store.close()
+    return found
+
+
+def test_one_short_normal_clip_is_little_to_compare_with(tmp_path):
+    found = _examined(tmp_path, [_walkers(5, seed=1)], _walkers(12, seed=3, strange=(6, 8)))
+    facts = found.survey.facts
+    assert (facts["normal_s"], facts["calibrated"]) == (5.0, False)
+    assert found.survey.threshold >= SELF_THRESHOLD
+    assert "one short normal clip" in facts["hedge"]
+    assert [round(f.evidence.locus.peak_s) in (6, 7, 8) for f in found.findings[:1]] == [True]
+
+
+def test_a_clip_that_differs_throughout_from_one_short_normal_clip_is_left_open(tmp_path):
+    from agent.telling.video import describe, nothing
+
+    other = _walkers(6, seed=3, strange=(0, 6))
+    found = _examined(tmp_path / "a", [_walkers(5, seed=1)], other)
+    assert found.status == "insufficient"
+    assert found.anomalies == ()
+    assert "I cannot tell whether" in nothing(found)
+    assert "below the threshold" not in describe(found.findings[0])
+    assert _examined(tmp_path / "b", [_walkers(6, seed=s) for s in (1, 2)], other).status == "abnormal"

@@ -95,7 +95,16 @@ class Bank:
         """(U, U): which units each unit may be compared with when its own clip is left out."""
         return np.asarray(self.clip[:, None] != self.clip[None, :])
 
-    def without_neighbours(self, seconds: NDArray[np.float64], exclusion_s: float) -> NDArray[np.bool_]:
-        """(n, U): units further than `exclusion_s` away in time, but never fewer than the far three quarters of the clip."""
+    def without_neighbours(
+        self, seconds: NDArray[np.float64], exclusion_s: float, round_s: float | None = None
+    ) -> NDArray[np.bool_]:
+        """(n, U): units further than `exclusion_s` away in time, but never fewer than the far three quarters of the clip.
+
+        In a video that repeats itself every `round_s` seconds, the copies of what is left out are left out too.
+        """
         spread = float(self.seconds[-1] - self.seconds[0]) if len(self) else 0.0
-        return np.asarray(np.abs(seconds[:, None] - self.seconds[None, :]) > min(exclusion_s, spread / 4))
+        apart = np.abs(seconds[:, None] - self.seconds[None, :])
+        if round_s is not None:
+            spread = min(spread, round_s)
+            apart = np.minimum(apart, np.abs((seconds % round_s)[:, None] - (self.seconds % round_s)[None, :]))
+        return np.asarray(apart > min(exclusion_s, spread / 4))

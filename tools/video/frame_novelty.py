@@ -11,6 +11,9 @@ normal units (leave one clip out; one clip: leave its neighbourhood in time out)
 normal motion has a heavy tail that a standard deviation understates. Without normals it is the video's own median and
 upper-quartile spread: traffic has calm stretches and bursts, and the usual bursts must widen the spread.
 
+A video that plays the same footage again (`tools.video.repeats`) would explain each event by its copy: without normals, the copies of
+a moment are left out like its neighbours in time.
+
 Cost is linear in frames; without normals, videos below the bank's length (26 s) compare all with all. Memory is flat: the bank
 keeps at most `bank_units` units, evenly spread over time; a longer video without normals is decoded twice (for the units of the
 bank, then for the others).
@@ -36,6 +39,7 @@ from core.scores import Box, FrameScores
 from tools.catalog import ROWS
 from tools.video.frame_bank import PARTS, Bank
 from tools.video.frame_features import FrameFeatures, Units
+from tools.video.repeats import Thumbnails
 
 if TYPE_CHECKING:
     from models.patches import PatchEncoder
@@ -145,6 +149,18 @@ class FrameNovelty:
         """Held-out scores of the normal clips' units (those kept in the bank); empty when nothing was fitted."""
         return self._reference
 
+    def normal_s(self) -> float:
+        """Seconds of normal video that were learned when it was one clip; 0 without normals, infinite with several clips.
+
+        The moments of one clip resemble each other more than another clip's would, so what they score when held out is too low: the
+        shorter the clip, the less a threshold made of them can be trusted.
+        """
+        if self._bank is None:
+            return 0.0
+        if len(np.unique(self._bank.clip)) > 1:
+            return float("inf")
+        return float(np.ptp(self._bank.seconds)) + self.unit_s
+
     def save(self, path: Path) -> None:
         """Write parameters, bank and reference to one .npz file."""
         arrays: dict[str, NDArray[Any]] = {"reference": self._reference}
@@ -191,7 +207,7 @@ class FrameNovelty:
         return PatchEncoder(side=self.side, strides=(8, 16), device=self.device)
 
     def _score_clip(self, clip: VideoClip) -> FrameScores:
-        bank, batches = self._comparison(clip)
+        bank, batches, round_s = self._comparison(clip)
         expected = self._features.expected(clip)
         raw: dict[str, list[NDArray[np.float32]]] = {part: [] for part in PARTS}
         places: dict[str, list[_Place]] = {part: [] for part in PARTS}
@@ -201,7 +217,7 @@ class FrameNovelty:
         done = 0
         for units in batches:
             if self._bank is None:
-                allowed = bank.without_neighbours(units.seconds, self.exclusion_s)
+                allowed = bank.without_neighbours(units.seconds, self.exclusion_s, round_s)
             else:
                 allowed = np.ones((len(units), len(bank)), bool)
             for part in PARTS:
@@ -229,18 +245,20 @@ class FrameNovelty:
             valid=np.isfinite(measured["appearance"]),
             boxes=tuple(_box(regions, parts, index, clip.height, clip.width) for index in range(len(order))),
             parts=parts,
+            round_s=round_s,
         )
 
-    def _comparison(self, clip: VideoClip) -> tuple[Bank, Iterable[Units]]:
-        """What to compare with, and the clip's units: those of the bank first, then, if there are more, the others."""
+    def _comparison(self, clip: VideoClip) -> tuple[Bank, Iterable[Units], float | None]:
+        """What to compare with; the clip's units, those of the bank first, then, if there are more, the others; and its round."""
         if self._bank is not None:
-            return self._bank, self._features.read(clip)
+            return self._bank, self._features.read(clip), None
         every = int(np.ceil(self._features.expected(clip) / self.bank_units))
-        chosen = list(self._features.read(clip, every=every))
+        seen = Thumbnails()
+        chosen = list(self._features.read(clip, every=every, watch=seen.watch))
         if not chosen:
             raise BadInput(f"video {clip.name!r}: no frame could be decoded; try another file.")
         bank = Bank.of([(0, units) for units in chosen])
-        return bank, chain(chosen, self._features.read(clip, every=every, rest=True) if every > 1 else ())
+        return bank, chain(chosen, self._features.read(clip, every=every, rest=True) if every > 1 else ()), seen.round_s()
 
     def _raw(self, bank: Bank, units: Units, part: str, allowed: NDArray[np.bool_]) -> tuple[NDArray[np.float32], list[_Place]]:
         """The part's number per unit (infinite: nothing to compare with; NaN: not measured) and where it is."""
