@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from core.errors import BadInput
 from core.samples import shrink
 from core.scores import Box
+from models.ghosts import Ghosts
 
 if TYPE_CHECKING:
     from core.samples import Frame
@@ -24,6 +25,12 @@ ObjectClass: TypeAlias = Literal["moving", "person"]
 
 SHADOW = 127
 """MOG2 marks a darkened but otherwise unchanged background with this grey."""
+
+LEAST_VARIANCE = 12.0
+"""Of a pixel's grey value after `learn`: noise of cheap cameras and of compression."""
+
+KEPT_WEIGHT = 0.7
+"""After `learn`, a still thing becomes background once it was there for 1 − this share of the history."""
 
 PERSON_WINDOW = (64, 128)
 """Width and height in pixels of the smallest upright person the HOG model can see."""
@@ -71,25 +78,63 @@ class MovingObjects:
         self._model: Any = None
         self._seen = 0
         self._shape: tuple[int, ...] | None = None
+        self._rate = -1.0
+        self._ghosts: Ghosts | None = None
+        self.moving_share = 0.0
+        """Share of the last picture that moved, 0 to 1; near 1 when the camera moves or the light changes."""
+
+    def learn(self, frames: Iterable[NDArray[np.uint8]]) -> None:
+        """Take the background from `frames` (H, W, 3), some of the clip's own: their median, and how much each pixel wavers.
+
+        Boxes then come from the first `update` on, also of a person who stands there at the start and leaves later. What the
+        background holds but the scene does not (a "ghost", `models.ghosts`) is recognised and mended.
+
+        Raises:
+            BadInput: no frame, or frames of different sizes.
+
+        >>> scene = [np.full((60, 80, 3), 90, np.uint8) for _ in range(5)]
+        >>> scene[0][20:40, 30:50] = 230
+        >>> moving = MovingObjects()
+        >>> moving.learn(scene)
+        >>> [tuple(round(v) for v in found.box) for found in moving.update(scene[0])]
+        [(29, 19, 51, 41)]
+        """
+        given = list(frames)
+        if not given or len({frame.shape for frame in given}) != 1:
+            raise BadInput(f"moving objects: expected frames of one size to learn, got {sorted({f.shape for f in given})}.")
+        self._start(given[0].shape)
+        self._rate = 1.0 / self.history
+        small = [self._prepared(frame) for frame in given]
+        self._model.setBackgroundRatio(KEPT_WEIGHT)
+        self._model.setVarMin(LEAST_VARIANCE)
+        self._model.setVarThreshold(25.0)
+        self._model.apply(np.median(small, axis=0).astype(np.uint8), None, 1.0)
+        for one in small:
+            self._model.apply(one, None, 0.2 / len(small))
+        # The second of the given frames stands in for "just before" the first: what moves soon is no part of the scene.
+        self._ghosts = Ghosts(before=_grey(small[1]) if len(small) > 1 else None)
+        self._seen = self.warm_up
 
     def update(self, rgb: NDArray[np.uint8]) -> tuple[FoundObject, ...]:
         """Learn from the next frame (H, W, 3) uint8 and return what moves in it, largest first."""
         import cv2
 
         if self._shape is None:
-            self._shape = rgb.shape
-            self._model = cv2.createBackgroundSubtractorMOG2(history=self.history, varThreshold=16, detectShadows=True)
+            self._start(rgb.shape)
         elif rgb.shape != self._shape:
             raise BadInput(f"moving objects: expected frames of one size {self._shape}, got {rgb.shape}; start a new one.")
-        small = shrink(rgb, self.side)
-        mask = np.asarray(self._model.apply(small))
+        small = self._prepared(rgb)
+        mask = np.asarray(self._model.apply(small, None, self._rate))
         self._seen += 1
+        self.moving_share = float((mask > SHADOW).mean())
         if self._seen <= self.warm_up:
             return ()
         moving: NDArray[Any] = (mask > SHADOW).astype(np.uint8)
         # Opening removes single noisy pixels; closing joins a person's parts that look like the background behind them.
         moving = cv2.morphologyEx(moving, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         moving = cv2.morphologyEx(moving, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
+        if self._rate > 0:
+            moving = self._mend(moving, small)
         count, _, stats, _ = cv2.connectedComponentsWithStats(moving, connectivity=8)
         scale_x, scale_y = rgb.shape[1] / small.shape[1], rgb.shape[0] / small.shape[0]
         smallest = max(4.0, self.smallest_share * moving.size)
@@ -99,6 +144,29 @@ class MovingObjects:
                 box = _box(left * scale_x, top * scale_y, (left + width) * scale_x, (top + height) * scale_y)
                 found.append((int(area), FoundObject(box, float(area / (width * height)), "moving")))
         return tuple(one for _, one in sorted(found, key=lambda pair: -pair[0]))
+
+    def _start(self, shape: tuple[int, ...]) -> None:
+        import cv2
+
+        self._shape = shape
+        self._model = cv2.createBackgroundSubtractorMOG2(history=self.history, varThreshold=16, detectShadows=True)
+
+    def _prepared(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        import cv2
+
+        small = shrink(rgb, self.side)
+        return small if self._rate < 0 else np.asarray(cv2.GaussianBlur(small, (3, 3), 0), np.uint8)
+
+    def _mend(self, moving: NDArray[Any], small: NDArray[np.uint8]) -> NDArray[Any]:
+        """Drop ghosts, and teach the background what is there instead."""
+        if self._ghosts is None or self.moving_share > 0.5:
+            return moving
+        background = np.asarray(self._model.getBackgroundImage(), np.uint8)
+        ghosts = self._ghosts.find(moving, _grey(small), _grey(background), least=self.smallest_share * moving.size)
+        if ghosts.any():
+            self._model.apply(np.where(ghosts[..., None], small, background), None, 1.0)
+            moving = np.where(ghosts, 0, moving).astype(np.uint8)
+        return moving
 
     def stream(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, tuple[FoundObject, ...]]]:
         """`update` for each frame in order; memory does not grow with the number of frames."""
@@ -166,6 +234,12 @@ class People:
             self._model = cv2.HOGDescriptor()
             self._model.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
         return self._model
+
+
+def _grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    import cv2
+
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def _opencv() -> Any:

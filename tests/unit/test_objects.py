@@ -78,3 +78,41 @@ def test_bad_values_are_refused():
         MovingObjects(history=0)
     with pytest.raises(BadInput, match="128"):
         People(side=64)
+
+
+def _with_square(index, x, size=30):
+    frame = _street(index % 3)
+    if x is not None:
+        frame[40 : 40 + size, x : x + size] = 230
+    return frame
+
+
+def test_a_learned_background_gives_boxes_from_the_first_frame_on():
+    frames = [_with_square(index, 5 * index) for index in range(30)]
+    moving = MovingObjects()
+    moving.learn(frames[::3])
+    assert [len(moving.update(frame)) for frame in frames[:3]] == [1, 1, 1]
+
+
+def test_what_left_is_a_ghost_and_is_mended_while_what_was_put_down_stays():
+    leaves = [_with_square(index, 60 if index < 20 else 60 + 12 * (index - 20)) for index in range(30)]
+    moving = MovingObjects()
+    moving.learn(leaves[:20])  # the square is background
+    for index, frame in enumerate([*leaves, *(_with_square(index, None) for index in range(12))]):
+        found = moving.update(frame)
+        if index < 20:
+            assert found == ()
+    assert found == ()  # the empty place where it stood is no thing
+    moving = MovingObjects()
+    moving.learn([_with_square(index, None) for index in range(20)])
+    for index in range(30):
+        found = moving.update(_with_square(index, 60 if index > 5 else None))
+    assert len(found) == 1
+    assert _iou(found[0].box, (60, 40, 90, 70)) > 0.7
+
+
+def test_learning_needs_frames_of_one_size():
+    with pytest.raises(BadInput, match="one size"):
+        MovingObjects().learn([])
+    with pytest.raises(BadInput, match="one size"):
+        MovingObjects().learn([_street(), np.zeros((10, 10, 3), np.uint8)])

@@ -70,8 +70,14 @@ class FrameFeatures:
         """About how many units `read` gives."""
         return max(1, int(np.ceil(clip.duration_s / self.unit_of(clip) - 1e-6)))
 
-    def read(self, clip: VideoClip, *, every: int = 1, rest: bool = False) -> Iterator[Units]:
-        """The clip's units in batches, in one pass: every `every`-th, or with `rest` all the others (what is left is only decoded)."""
+    def read(
+        self, clip: VideoClip, *, every: int = 1, rest: bool = False,
+        watch: Callable[[Iterator[Frame]], Iterator[Frame]] = iter,
+    ) -> Iterator[Units]:  # fmt: skip
+        """The clip's units in batches, in one pass: every `every`-th, or with `rest` all the others (what is left is only decoded).
+
+        All decoded frames pass through `watch`.
+        """
         unit_s = self.unit_of(clip)
         step = max(1, round(clip.fps / FLOW_RATE))
         if step / clip.fps > unit_s / 2:  # at least two frames in a unit where the frame rate allows
@@ -79,8 +85,9 @@ class FrameFeatures:
         max_side = max(self.flow_side, *self.encoder.resized(clip.height, clip.width))
         pending: list[_Open] = []
         for unit in _gather(
-            clip.frames(step=step, max_side=max_side), unit_s, DenseFlow(side=self.flow_side), lambda k: (k % every != 0) == rest
-        ):
+            watch(clip.frames(step=step, max_side=max_side)), unit_s, DenseFlow(side=self.flow_side),
+            lambda k: (k % every != 0) == rest,
+        ):  # fmt: skip
             pending.append(unit)
             if len(pending) == BATCH:
                 yield self._encode(pending, unit_s)
