@@ -15,10 +15,10 @@ from typing import Any
 
 from core.evidence import Evidence
 
-_CITATION = re.compile(r"\[(E\d+(?:\s*,\s*E\d+)*)\]")
-_QUOTED = re.compile(r"(`+)(.+?)\1", re.DOTALL)
-_STAMP = re.compile(r"\b(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2})(:\d{2}(?:\.\d+)?)?)?(?: UTC|Z)?")
-_CLOCK = re.compile(r"\b(\d{1,3}):(\d{2})(?::(\d{2}))?(\.\d+)?\b")
+CITATION = re.compile(r"\[(E\d+(?:\s*,\s*E\d+)*)\]")
+QUOTED = re.compile(r"(`+)(.+?)\1", re.DOTALL)
+STAMP = re.compile(r"\b(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2})(:\d{2}(?:\.\d+)?)?)?(?: UTC|Z)?")
+CLOCK = re.compile(r"\b(\d{1,3}):(\d{2})(?::(\d{2}))?(\.\d+)?\b")
 _SAID = re.compile(r"_(.*)_ \[(E\d+)\]", re.DOTALL)
 """A remark about the conversation itself (what could not be read, how a question was understood): its evidence is the sentence."""
 _NUMBER = re.compile(r"(?<![\w.])[-−+]?\d+(?:[ ,]\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?(?:\s?%)?", re.IGNORECASE)
@@ -44,7 +44,7 @@ def cited_ids(text: str) -> tuple[str, ...]:
     >>> cited_ids("Odd [E2], and `odd [E7]` again [E1, E2].")
     ('E2', 'E1')
     """
-    found = [part.strip() for group in _CITATION.findall(_QUOTED.sub(" ", text)) for part in group.split(",")]
+    found = [part.strip() for group in CITATION.findall(QUOTED.sub(" ", text)) for part in group.split(",")]
     return tuple(dict.fromkeys(found))
 
 
@@ -89,20 +89,21 @@ def claims_of(text: str) -> Iterator[Claim]:
     >>> [(c.kind, c.text) for c in claims_of("At 0:15 `pump.exe` used 12.5 %")]
     [('name', 'pump.exe'), ('clock', '0:15'), ('number', '12.5 %')]
     """
-    for match in _QUOTED.finditer(text):
+    for match in QUOTED.finditer(text):
         yield Claim(kind="name", text=match.group(2).strip())
-    text = _CITATION.sub(" ", _QUOTED.sub(" ", text))
-    for match in _STAMP.finditer(text):
-        yield _stamp(match)
-    text = _STAMP.sub(" ", text)
-    for match in _CLOCK.finditer(text):
-        yield _clock(match)
-    text = _CLOCK.sub(" ", text)
+    text = CITATION.sub(" ", QUOTED.sub(" ", text))
+    for match in STAMP.finditer(text):
+        yield stamp_claim(match)
+    text = STAMP.sub(" ", text)
+    for match in CLOCK.finditer(text):
+        yield clock_claim(match)
+    text = CLOCK.sub(" ", text)
     for match in _NUMBER.finditer(text):
         yield Claim(kind="number", text=match.group().strip())
 
 
-def _stamp(match: re.Match[str]) -> Claim:
+def stamp_claim(match: re.Match[str]) -> Claim:
+    """The moment a `STAMP` names; a `name` when there is no such day."""
     day, minute, second = match.groups()
     text = day + (f"T{minute}{second or ''}" if minute else "")
     try:
@@ -113,7 +114,8 @@ def _stamp(match: re.Match[str]) -> Claim:
     return Claim(kind="stamp", text=match.group(), value=moment, tolerance=width)
 
 
-def _clock(match: re.Match[str]) -> Claim:
+def clock_claim(match: re.Match[str]) -> Claim:
+    """The time a `CLOCK` names, read as minutes and seconds or hours, minutes and seconds."""
     first, second, third, fraction = match.groups()
     parts = [int(first), int(second)] + ([int(third)] if third else [])
     value = 0.0
