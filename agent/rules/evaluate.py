@@ -28,7 +28,7 @@ from agent.rules.conditions import (
 from agent.rules.measurable import FOUND, Looker
 from agent.rules.outcome import CannotTell, Outcome, RuleFinding
 from core.errors import TelltaleError
-from core.evidence import Region
+from core.evidence import Locus, Region
 from core.rules import Rule
 from core.samples import EventLog, ImageSample, Kind, Sample, Series, VideoClip
 
@@ -103,9 +103,12 @@ def evaluate(definition: Definition, material: Material) -> Outcome:
     findings: list[RuleFinding] = []
     cannot: list[CannotTell] = []
     notes: list[str] = []
+    known: set[tuple[Locus, str]] = set()
     for condition in speaking:
         found, missing, said = _measure(condition, definition, material)
-        findings += [f for f in found if f not in findings]
+        fresh = [f for f in found if (f.locus, f.condition) not in known]
+        known.update((f.locus, f.condition) for f in fresh)
+        findings += fresh
         cannot += [m for m in missing if m not in cannot]
         notes += said
     return Outcome(

@@ -300,11 +300,11 @@ def runs_of(mask: Mask, time_s: NDArray[np.float64], period_s: float) -> list[tu
     return [(int(a), int(b)) for a, b in zip(np.flatnonzero(starts), np.flatnonzero(ends), strict=True)]
 
 
-def _holds_until(row: int, series: Series) -> float:
+def _holds_until(row: int, series: Series, period_s: float) -> float:
     """Until when a reading stands: the next time stamp, at most one period on."""
     now = float(series.time_s[row])
     after = float(series.time_s[row + 1]) if row + 1 < len(series.time_s) else np.inf
-    return min(after, now + series.period_s) if after > now else now + series.period_s
+    return min(after, now + period_s) if after > now else now + period_s
 
 
 def _long_enough(condition: SeriesCondition, length_s: float, rows: int) -> bool:
@@ -320,15 +320,16 @@ def _stretches(condition: SeriesCondition, series: Series, channel: int, met: _M
     found = []
     if condition.measure == "gap":
         return _gaps(condition, series, channel)
-    for a, b in runs_of(mask, series.time_s, series.period_s):
-        start, end = float(series.time_s[a]), _holds_until(b, series)
+    period_s, rule = series.period_s, condition_words(condition)  # a median over all stamps: once
+    for a, b in runs_of(mask, series.time_s, period_s):
+        start, end = float(series.time_s[a]), _holds_until(b, series, period_s)
         if not _long_enough(condition, end - start, b - a + 1):
             continue
         part = met.measured[a : b + 1]
         down = condition.how in ("below", "at most", "off")
         away = np.abs(part - (condition.low + condition.high) / 2) if condition.how == "outside" else -part if down else part
         at = a + int(np.nanargmax(away))
-        found.append(_finding(condition, series, channel, start, end, b - a + 1, at, float(met.measured[at])))
+        found.append(_finding(condition, series, channel, start, end, b - a + 1, at, float(met.measured[at]), rule))
     return found
 
 
@@ -337,18 +338,19 @@ def _gaps(condition: SeriesCondition, series: Series, channel: int) -> list[Rule
     known = np.flatnonzero(~np.isnan(series.values[:, channel]))
     ends = series.time_s[known]
     found = []
-    for a in range(len(ends) - 1):
+    period_s, rule = series.period_s, condition_words(condition)
+    for a in np.flatnonzero(np.diff(ends) > 1.5 * period_s).tolist():
         length = float(ends[a + 1] - ends[a])
-        if length > series.period_s * 1.5 and _long_enough(condition, length, int(known[a + 1] - known[a] - 1) or 1):
-            found.append(_finding(condition, series, channel, float(ends[a]), float(ends[a + 1]), 0, int(known[a]), length))
+        if _long_enough(condition, length, int(known[a + 1] - known[a] - 1) or 1):
+            found.append(_finding(condition, series, channel, float(ends[a]), float(ends[a + 1]), 0, int(known[a]), length, rule))
     return found
 
 
 def _finding(condition: SeriesCondition, series: Series, channel: int, start: float, end: float, rows: int, at: int,
-             measured: float) -> RuleFinding:  # fmt: skip
+             measured: float, rule: str
+) -> RuleFinding:  # fmt: skip
     name, unit = series.channels[channel], series.units[channel]
     value = float(f"{measured:.6g}")
-    rule = condition_words(condition)
     lasted = f"{rows:,} row{'s' * (rows != 1)}" if series.time_base == "index" else duration_words(round(end - start, 6))
     reached = {
         "rise": f"rose by up to {value:g}", "fall": f"fell by up to {value:g}", "change": f"changed by up to {value:g}",

@@ -73,8 +73,9 @@ def _converted(value: float, typed: str, given: str, difference: bool) -> float 
     registry = _registry()
     if registry is None:
         return None
+    turns = {"hz": "revolution/second"} if "rpm" in (typed, given) else {}  # pint counts 1 Hz as 1 radian a second
     try:
-        a, b = (registry.Unit(_PINT.get(unit, unit)) for unit in (typed, given))
+        a, b = (registry.Unit(turns.get(unit, _PINT.get(unit, unit))) for unit in (typed, given))
         if difference and {typed, given} <= {"°c", "°f", "°k", "k"}:
             a, b = (registry.Unit("delta_" + str(_PINT[u])) if u in ("°c", "°f") else registry.kelvin for u in (typed, given))
         return float(registry.Quantity(value, a).to(b).magnitude)
