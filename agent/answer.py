@@ -49,6 +49,10 @@ class Material:
     lookups: Sequence[Evidence] = ()
     remarks: Sequence[Evidence] = ()
     """How the question was read and what could not be read or judged, each a sentence kept as evidence."""
+    ruled: Sequence[str] = ()
+    """What the person's rules found and made normal, as lines."""
+    emptied: bool = False
+    """Nothing of the detectors' findings is left after the rules."""
     shown: list[str] = field(default_factory=list)
 
 
@@ -80,6 +84,7 @@ def write(material: Material) -> Draft:
         elif "findings" in {key for e in material.lookups for key in e.facts}:
             lines += _touched(material)
             lines += [method(inv) for inv in _addressed(material) if inv.source in material.fresh]
+        lines += material.ruled
         if not lines:
             remarks.append("Nothing found belongs to that." if material.investigations else NO_FILES)
     lines += said[True]
@@ -97,7 +102,15 @@ def _touched(material: Material) -> list[str]:
     touched = [(inv, f) for inv in material.investigations for f in inv.findings if f.evidence.id in ids]
     told = sorted(touched, key=lambda pair: -pair[1].severity_score)[:MOST_TOUCHED]
     material.shown += [f.evidence.id for _, f in told]
-    return [f"- {events.belongs(f) if inv.kind == 'events' else VOICES[inv.kind].describe(f)}" for inv, f in told]
+    return [f"- {_touching(inv, f, material.request)}" for inv, f in told]
+
+
+def _touching(inv: Investigation, finding: Finding, request: Request) -> str:
+    """A finding that a lookup touches; a place in a picture is told with all that a description says."""
+    if inv.kind == "events":
+        return events.belongs(finding)
+    placed = inv.kind == "image" and "where" in request.intents
+    return str(VOICES[inv.kind].where(finding) if placed else VOICES[inv.kind].describe(finding))
 
 
 def _comparison(material: Material) -> list[str]:
@@ -227,7 +240,7 @@ def _total(inv: Investigation) -> float:
 def method(inv: Investigation) -> str:
     """Which detector was used and why: part of every first answer."""
     said = f"I used {name(inv.tool)} because {inv.reason} {cite(inv.survey)}."
-    if not inv.survey.calibrated:
+    if not inv.survey.calibrated and "normal_s" not in inv.survey.facts:
         said += " The threshold comes from the input itself, so give normal examples to be surer."
     roles = inv.survey.facts.get("roles")
     if isinstance(roles, dict) and roles:
@@ -244,9 +257,10 @@ def _severity(voice: ModuleType, inv: Investigation, finding: Finding) -> list[s
     if not finding.abnormal:
         return [voice.describe(finding)]
     facts = finding.evidence.facts
+    caution = "" if facts.get("severity_known") else " It measures deviation, not cost."
     return [
         f"{_subject(inv, finding)}: {how_bad(finding)}, from {facts['severity_why']}; "
-        f"confidence {number(fact_number(facts, 'confidence_percent'))} % {cite(finding.evidence)}. It measures deviation, not cost."
+        f"confidence {number(fact_number(facts, 'confidence_percent'))} % {cite(finding.evidence)}.{caution}"
     ]
 
 
@@ -276,7 +290,11 @@ def _confidence(inv: Investigation, finding: Finding) -> str:
     """How sure a finding is, and on what that rests."""
     percent = number(fact_number(finding.evidence.facts, "confidence_percent"))
     basis = (
-        "from normal examples" if finding.evidence.calibrated else "without normal examples, so it is a guess from its own spread"
+        "from normal examples"
+        if finding.evidence.calibrated
+        else "without enough normal examples, so it is a guess"
+        if finding.evidence.facts.get("normal_clips")
+        else "without normal examples, so it is a guess from its own spread"
     )
     return f"{_subject(inv, finding)}: {percent} % sure, {basis} {cite(finding.evidence)}."
 
@@ -333,19 +351,11 @@ def _small_talk(material: Material) -> list[str]:
     return ["Hello. Drop in files and ask what is wrong with them."]
 
 
-def _rule(material: Material) -> list[str]:
-    subject = material.request.rule.subject if material.request.rule else "that"
-    return [
-        f"I cannot apply definitions in words yet, so {name(subject)} is not in force. What works today: give examples of what is normal "
-        "as the normal reference, and what they contain stops being reported."
-    ]
-
-
 _TALK: dict[Intent, Callable[[Material], list[str]]] = {
     "help": _help,
     "greeting": _small_talk,
     "unsupported": _unsupported,
-    "define_rule": _rule,
+    "define_rule": lambda m: [],  # told by agent.rulings
     "undo": lambda m: ["There is nothing to undo: I keep evidence and never change files. Start a new chat to begin again."],
     "reset": lambda m: ["Start a new chat to begin again; this one keeps its evidence."],
     "export": lambda m: [

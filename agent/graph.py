@@ -1,8 +1,10 @@
-"""The conversation as a LangGraph: ingest → plan ⇄ act → answer → check, checkpointed to SQLite after every node.
+"""The conversation as a LangGraph: ingest → rule → plan ⇄ act → answer → check → narrate, checkpointed to SQLite after every node.
 
 Nodes keep plain values in the state and everything heavy on the workbench, which is rebuilt from the store when a killed process
 resumes. `plan` decides what is still missing, `act` runs one missing thing and returns to `plan`; `check` removes what the evidence
-does not support.
+does not support. `rule` reads a definition and `confirm` waits (an interrupt) until the person has said yes to how it was read.
+`narrate` lets the chat's language model, when it has one, put the checked answer into its own words, which are checked again; what the
+evidence decides (verdict, anomalies) is decided before it speaks.
 """
 
 from __future__ import annotations
@@ -10,26 +12,38 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from agent.answer import Material, write
+from agent.answer import Draft, Material, write
 from agent.evidence_store import EvidenceStore
-from agent.lookups import look_up
+from agent.investigation import Investigation
+from agent.lookups import look_up, look_up_lost, look_up_together
+from agent.narration.narrator import Narration
+from agent.narration.relation_log import relation_evidence
+from agent.narration.scene import Scene, shown
 from agent.planner import ToolCall
 from agent.question import Request
 from agent.reply import Progress, StepDone, StepStarted, ToolRun, TurnEvent
+from agent.rulings.commands import NORMAL_HERE, carry_out, read_command
+from agent.rulings.proposal import Proposal, pointed_at, propose, understood
+from agent.rulings.rulebook import Rulebook, Ruled
 from agent.state import KEPT_REQUESTS, ChatState
-from agent.verify import keep_supported
-from agent.workbench import Workbench
-from core.errors import BudgetExceeded, TelltaleError
-from core.evidence import Evidence, Whole
+from agent.verify import cited_ids, keep_supported
+from agent.workbench import Workbench, describe_source
+from core.errors import BudgetExceeded, TelltaleError, UserError
+from core.evidence import Anomaly, Evidence, Whole
+from core.progress import watching
+from core.samples import VideoClip
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.graph.state import CompiledStateGraph
+
+    from agent.narration.voice import Voice
+    from agent.rules.compile import Reading
 
 log = logging.getLogger(__name__)
 Emit = Callable[[TurnEvent], None]
@@ -40,8 +54,9 @@ TALK = frozenset(("help", "greeting", "unsupported", "define_rule", "undo", "res
 class Conversation:
     """The nodes of the graph over one chat's workbench."""
 
-    def __init__(self, store: EvidenceStore, bench: Workbench, thread: str) -> None:
-        self._store, self._bench, self._thread = store, bench, thread
+    def __init__(self, store: EvidenceStore, bench: Workbench, thread: str, voice: Voice) -> None:
+        self._store, self._bench, self._thread, self.voice = store, bench, thread, voice
+        self.rulebook = Rulebook(store, thread)
         self.emit: Emit = lambda event: None
         self.cancelled = threading.Event()
 
@@ -50,14 +65,21 @@ class Conversation:
         from langgraph.graph import END, START, StateGraph
 
         graph = StateGraph(ChatState)
-        for node in (self.ingest, self.plan, self.act, self.answer, self.check):
+        for node in (self.ingest, self.rule, self.confirm, self.plan, self.act, self.answer, self.check, self.narrate):
             graph.add_node(node.__name__, node)
         graph.add_edge(START, "ingest")
-        graph.add_edge("ingest", "plan")
+        graph.add_edge("ingest", "rule")
+        graph.add_conditional_edges("rule", lambda state: "confirm" if state["proposal"] else "plan", ["confirm", "plan"])
+        graph.add_conditional_edges(
+            "confirm",
+            lambda s: "ingest" if s["unconfirmed"] else "confirm" if s["proposal"] else "plan",
+            ["ingest", "confirm", "plan"],
+        )
         graph.add_conditional_edges("plan", lambda state: "act" if state["calls"] else "answer", ["act", "answer"])
         graph.add_edge("act", "plan")
         graph.add_edge("answer", "check")
-        graph.add_edge("check", END)
+        graph.add_edge("check", "narrate")
+        graph.add_edge("narrate", END)
         return graph.compile(checkpointer=checkpointer)
 
     @contextmanager
@@ -76,14 +98,22 @@ class Conversation:
             raise BudgetExceeded(f"stopped at {done} of {total or 'unknown'} {what}.")
         self.emit(Progress(key=key, what=what, done=done, total=total))
 
+    def _heed(self, what: str, done: int, total: int) -> None:
+        """Stop a model that has not said anything yet when nobody waits for it any more."""
+        if self.cancelled.is_set():
+            raise BudgetExceeded(f"stopped at {done} {what}.")
+
     def ingest(self, state: ChatState) -> ChatState:
         """Open what is new and understand the question."""
         from agent.grammar import understand
 
         self._bench.roles = state.get("roles") or None
         refused: list[list[str]] = []
-        if state.get("files"):
+        if not state.get("files"):
+            notices = self._bench.refresh()
+        else:
             with self._step("read", f"Reading {len(state['files'])} file{'s' * (len(state['files']) != 1)}") as step:
+                notices = self._bench.refresh()
                 sources = self._bench.sources()
                 step["detail"] = "; ".join(f"{s.name} ({s.kind})" for s in sources) or "nothing readable"
                 refused = [list(pair) for pair in self._bench_refusals(len(state["files"]))]
@@ -96,6 +126,7 @@ class Conversation:
         return {
             "request": request.to_json(), "previous": [*state.get("previous", []), request.to_json()][-KEPT_REQUESTS:],
             "calls": [], "fresh": [], "tools": [], "failures": [], "refused": refused, "removed": [],
+            "notices": [asdict(notice) for notice in notices],
         }  # fmt: skip
 
     def _bench_refusals(self, newest: int) -> list[tuple[str, str]]:
@@ -106,16 +137,119 @@ class Conversation:
             batches.setdefault(upload.batch, []).append(upload.path)
         return [pair for paths in batches.values() for pair in self._bench.refused(paths)]
 
+    def rule(self, state: ChatState) -> ChatState:
+        """Do what a message asks of the rules; a definition becomes a proposal."""
+        said = [state["unconfirmed"]] if state.get("unconfirmed") else []
+        plain: ChatState = {"proposal": None, "unconfirmed": "", "ruling": said, "ruled": False, "settled": False}
+        for text in state.get("rules") or []:
+            self._give(text)
+        names = [source.name for source in self._bench.sources()]
+        if (command := read_command(state["question"])) is not None:
+            return {**plain, "settled": True, "ruling": [*said, *carry_out(command, self.rulebook.kept, names)]}
+        request = Request.from_json(state["request"])
+        like = self._called_normal(state["question"])
+        if like is None and "define_rule" not in request.intents and not _defines(request):
+            return plain
+        alone = request.rule is None or set(request.intents) <= TALK
+        text = state["question"] if alone or request.rule is None else request.rule.text
+        with self._step("rule", "Reading the rule") as step:
+            try:
+                proposal = self._propose(like or text)
+            except UserError as error:
+                step.update(detail=str(error), ok=False)
+                return {**plain, "settled": set(request.intents) <= TALK, "ruling": [*said, quiet(str(error))]}
+            step["detail"] = proposal.lines[0] if proposal.lines else ""
+        return {**plain, "proposal": asdict(proposal)}
+
+    def confirm(self, state: ChatState) -> ChatState:
+        """Wait for a yes; then the rule is in force."""
+        from langgraph.types import interrupt
+
+        proposal = Proposal(**state["proposal"] or {})
+        reply = str(interrupt(state["proposal"]))
+        outcome, text = understood(reply)
+        settled = set(Request.from_json(state["request"]).intents) <= TALK
+        done: ChatState = {"proposal": None, "unconfirmed": "", "ruled": False, "settled": settled}
+        if outcome == "yes":
+            rule = self.rulebook.kept.add(proposal.reading(), compiled_by=proposal.by)
+            return {
+                **done,
+                "ruled": True,
+                "ruling": [f"Rule {rule.id} is in force {rule.scope.words}: {quiet(rule.text)}. Say “undo” to take it back."],
+            }
+        if outcome == "no":
+            return {**done, "ruling": ["Dropped; nothing has changed."]}
+        if outcome == "change":
+            try:
+                return {**done, "proposal": asdict(self._propose(text))}
+            except UserError as error:
+                return {**done, "ruling": [quiet(str(error)), "Nothing has changed."]}
+        return {
+            **done,
+            "unconfirmed": f"The rule “{quiet(proposal.text)}” is not in force, for it was not confirmed.",
+            "question": reply,
+        }
+
+    def _propose(self, what: str | Reading) -> Proposal:
+        """The proposal of a definition in words, or of one made from a finding.
+
+        Raises:
+            BadInput: nothing in it can be measured.
+        """
+        sources, normals = self._bench.sources(), self._bench.sources("normal")
+        infos = [describe_source(source) for source in sources]
+        model = self.voice.reader()
+
+        def preview(reading: Reading) -> list[str]:
+            if isinstance(what, str):
+                return self.rulebook.preview(reading, sources, normals)
+            return self.rulebook.replay(reading, self._bench.investigations())
+
+        return propose(what, infos, preview, self.rulebook.kept.rules(), model=model)
+
+    def _give(self, text: str) -> None:
+        """Put a definition in force in this chat alone.
+
+        Raises:
+            BadInput: nothing in it can be measured.
+        """
+        from agent.rules.compile import compile_rule
+
+        had = self.rulebook.given
+        if text not in {rule.text for rule in had}:
+            reading = compile_rule(text, sources=[describe_source(source) for source in self._bench.sources()])
+            self.rulebook.given = (*had, reading.rule(f"R0{len(had) + 1}"))
+
+    def _called_normal(self, question: str) -> Reading | None:
+        """The normal rule meant by "that is normal here", when it points at a finding of the answer before or at a piece of evidence."""
+        from agent.rules.like_finding import normal_like
+
+        match = NORMAL_HERE.match(" ".join(question.split()))
+        turns = self._store.turns(self._thread)
+        if match is None or not turns:
+            return None
+        told = [Anomaly.from_json(a) for a in turns[-1][2]["anomalies"] if not a.get("rule_id")]
+        found = pointed_at(match["x"].lower(), told)
+        kinds = {inv.source: inv.kind for inv in self._bench.investigations()}
+        if found is None or found.source not in kinds:
+            return None
+        evidence = {e.id: e for e in self._store.evidence(self._thread)}
+        clip = next((s.samples[0] for s in self._bench.sources() if s.name == found.source and s.kind == "video"), None)
+        size = (clip.height, clip.width) if isinstance(clip, VideoClip) else None
+        return normal_like(found, evidence[found.evidence[0]], kinds[found.source], size=size)  # type: ignore[arg-type]
+
     def plan(self, state: ChatState) -> ChatState:
         """What still has to be run: every source the question is about that has no investigation yet."""
         request = Request.from_json(state["request"])
-        if set(request.intents) <= TALK:
+        if set(request.intents) <= TALK or state["settled"]:
             return {"calls": []}
         calls, _ = self._bench.plan()
         named = set(request.sources) | {s.source for s in request.samples} | {t.source for t in request.times}
         sources = self._bench.sources()
         failed = {failure.split("`")[1] for failure in state["failures"] if "`" in failure}
         wanted = [c for c in calls if (not named or sources[c.source].name in named) and sources[c.source].name not in failed]
+        if wanted and self.cancelled.is_set():
+            return {"calls": [], "failures": [*state["failures"], _stopped([sources[c.source].name for c in wanted])]}
         return {"calls": [asdict(call) for call in wanted]}
 
     def act(self, state: ChatState) -> ChatState:
@@ -128,7 +262,8 @@ class Conversation:
             try:
                 found, cached = self._bench.run(call, lambda *progress: self._progress(key, *progress))
             except TelltaleError as error:
-                failures.append(f"I could not judge `{source.name}`: {error}")
+                if not (isinstance(error, BudgetExceeded) and self.cancelled.is_set()):  # what was stopped is told by `plan`
+                    failures.append(f"I could not judge `{source.name}`: {error}")
                 step.update(detail=str(error), ok=False)
             except MemoryError:
                 failures.append(f"I could not judge `{source.name}`: it needs more memory than this machine has.")
@@ -143,22 +278,45 @@ class Conversation:
         return {"failures": failures, "tools": tools, "fresh": fresh}
 
     def answer(self, state: ChatState) -> ChatState:
-        """Look up what the question names, then write the draft."""
+        """Hold the rules against what was found, look up what the question names, then write the draft."""
         request = Request.from_json(state["request"])
-        looked_up = self._look_up(request)
-        investigations = self._bench.investigations()
+        sources = self._bench.sources()
+        ruled = self._ruled()
+        talk = set(request.intents) <= TALK or state["settled"]
         material = Material(
-            request=request, investigations=investigations, fresh=frozenset(state["fresh"]), lookups=looked_up,
-            remarks=self._remarks(state, request),
+            request=request, investigations=ruled.investigations, fresh=frozenset(state["fresh"]),
+            lookups=[] if talk else self._look_up(request, ruled.investigations), remarks=self._remarks(state, request),
+            ruled=[] if talk else ruled.lines, emptied=bool(ruled.lines) and not ruled.investigations,
         )  # fmt: skip
-        draft = write(material)
-        return {"remarks": list(draft.remarks), "draft": list(draft.lines), "shown": list(draft.shown)}
+        draft = Draft(remarks=(), lines=()) if state["settled"] else write(material)
+        told = [*ruled.lines, *ruled.quiet] if state["ruled"] and sources else []
+        return {
+            "remarks": [*state["ruling"], *draft.remarks], "draft": [*told, *draft.lines], "shown": list(draft.shown),
+            "anomalies": [a.to_json() for a in ruled.anomalies],
+        }  # fmt: skip
+
+    def _ruled(self) -> Ruled:
+        """What the rules leave of the findings, and add to them."""
+        investigations, sources = self._bench.investigations(), self._bench.sources()
+        if not any(self.rulebook.rules_for(source) for source in sources):
+            return Ruled(investigations=tuple(investigations))
+        with self._step("rules", "Holding your rules against the files") as step:
+            ruled = self.rulebook.apply(investigations, sources, self._bench.sources("normal"))
+            step["detail"] = f"{len(ruled.added)} found by rules"
+        return ruled
 
     def _remarks(self, state: ChatState, request: Request) -> list[Evidence]:
         """How the question was read and what could not be read or judged, kept as evidence so that answers can cite it."""
         from agent.grammar import NO_FILES
 
         said = [("question", state["question"], note) for note in request.notes if note != NO_FILES]
+        talk = set(request.intents) <= TALK  # small talk needs no files, but that a file has changed is said once and must be
+        asked = set(request.sources) | {s.source for s in request.samples} | {t.source for t in request.times}
+        said += [
+            ("reader", ", ".join(notice["names"][:5]), notice["sentence"])
+            for notice in state.get("notices", [])
+            if notice["fate"] == "changed" or not (talk or (asked and not asked & set(notice["names"])))
+        ]
         if set(request.intents) - TALK:
             said += [("reader", name, message if name in message else f"{name}: {message}") for name, message in state["refused"]]
             fresh = [source for source in self._bench.sources() if source.name in state["fresh"]]
@@ -180,17 +338,18 @@ class Conversation:
         ]  # fmt: skip
         return self._store.add_evidence(self._thread, drafts)
 
-    def _look_up(self, request: Request) -> list[Evidence]:
-        """Evidence for the times, channels, words and concepts a question names."""
-        if set(request.intents) <= TALK:
-            return []
-        investigations = {inv.source: inv for inv in self._bench.investigations()}
-        found = [
+    def _look_up(self, request: Request, left: Sequence[Investigation]) -> list[Evidence]:
+        """Evidence for the times, channels, words and concepts a question names; `left` is what the rules left of the findings."""
+        investigations = {inv.source: inv for inv in left}
+        together = look_up_together(request, self._bench.sources(), investigations)
+        found = [*together.evidence]
+        found += [
             evidence
             for source in self._bench.sources()
-            if not request.sources or source.name in request.sources
+            if source.name not in together.told and (not request.sources or source.name in request.sources)
             for evidence in look_up(request, source, investigations.get(source.name), self._store)
         ]
+        found += [evidence for inv in self._bench.kept() for evidence in look_up_lost(request, inv)]
         return self._store.add_evidence(self._thread, found)
 
     def check(self, state: ChatState) -> ChatState:
@@ -199,7 +358,77 @@ class Conversation:
         kept, failed = keep_supported(state["draft"], evidence)
         for problem in failed:
             log.warning("removed from the answer: %r (%s)", problem.text, "; ".join(problem.problems))
-        return {"draft": kept, "removed": [f.text for f in failed]}
+        # How it was done and read (in italics) cites the survey too, which tells nothing of what was asked.
+        grounds = [i for i in cited_ids("\n".join(line for line in kept if not line.startswith("_"))) if i in evidence]
+        return {
+            "draft": kept, "removed": [f.text for f in failed], "grounds": grounds, "views": [], "writer": "embedded",
+        }  # fmt: skip
+
+    def narrate(self, state: ChatState) -> ChatState:
+        """Let the language model say it, when there is one and there is something to say; what it says is checked."""
+        if not self.voice.speaks or not state["grounds"]:
+            return {}
+        evidence = {e.id: e for e in self._store.evidence(self._thread)}
+        said = [line for line in state["draft"] if line.startswith("_")]
+        relations = self._relations(state["grounds"])
+        scene = Scene(
+            question=state["question"], relations=relations, evidence=[evidence[i] for i in state["grounds"]],
+            draft=[line for line in state["draft"] if not line.startswith("_")],
+            panels=shown(self._bench.investigations(), evidence, list(dict.fromkeys([*state["shown"], *state["grounds"]]))),
+            rules=self.rulebook.texts(self._bench.sources()),
+            history=[(question, str(reply["answer"])) for question, _, reply in self._store.turns(self._thread)],
+            folder=self._store.home,
+        )  # fmt: skip
+        with self._step("narrate", f"Writing the answer with {self.voice.name}") as step, watching(self._heed):
+            try:
+                narration = self.voice.narrate(scene, lambda n: self._progress("narrate", "characters written", n, 0))
+            except BudgetExceeded as error:  # stopped by a person, or the model took longer or wrote more than it may
+                narration = Narration(failure="you stopped it" if self.cancelled.is_set() else str(error).rstrip("."))
+            step.update(detail=narration.failure or narration.speed, ok=not narration.failure)
+        removed = [*state["removed"], *(j.text for j in narration.removed)]
+        if narration.failure:
+            note = quiet(f"{self.voice.name} did not answer ({narration.failure}), so fixed rules wrote this.")
+            return {"remarks": [*state["remarks"], f"_{note}_"], "removed": removed}
+        return {
+            "draft": [*narration.lines, *said], "views": list(narration.views), "removed": removed, "writer": self.voice.name,
+        }  # fmt: skip
+
+    def _relations(self, grounds: Sequence[str]) -> list[Evidence]:
+        """The relation log around the findings of every video that the answer tells of."""
+        told = [
+            inv for inv in self._bench.investigations() if inv.kind == "video" and set(grounds) & {e.id for e in inv.evidence}
+        ]
+        found: list[Evidence] = []
+        for inv in told:
+            clip = next((s.samples[0] for s in self._bench.sources() if s.name == inv.source), None)
+            abnormal = [finding for finding in inv.findings if finding.abnormal]
+            if not isinstance(clip, VideoClip) or not abnormal:
+                continue
+            with self._step(f"relations:{inv.source}", f"Following who does what in {inv.source}") as step:
+                try:
+                    with watching(self._heed):
+                        found += self._store.add_evidence(self._thread, relation_evidence(clip, inv.source, abnormal))
+                    step["detail"] = f"{len(found)} relations"
+                except TelltaleError as error:
+                    step.update(detail=str(error), ok=False)
+        return found
+
+
+def _defines(request: Request) -> bool:
+    """True when no question was recognised in a message that says in so many words what is abnormal or normal."""
+    from agent.rules.sentences import states_verdict
+
+    return request.decided_by != "rules" and states_verdict(request.question)
+
+
+def _stopped(unjudged: list[str]) -> str:
+    """What a turn that a person stopped has left undone.
+
+    >>> _stopped(["pump.csv", "tiles"])
+    'You stopped this before `pump.csv` and 1 more were judged; ask again to go on.'
+    """
+    more = f" and {len(unjudged) - 1} more were" if len(unjudged) > 1 else " was"
+    return f"You stopped this before `{unjudged[0]}`{more} judged; ask again to go on."
 
 
 _QUIET = str.maketrans({"[": "(", "]": ")", "<": "‹", ">": "›", "*": "∗", "\n": " "})

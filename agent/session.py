@@ -24,33 +24,35 @@ from typing import TYPE_CHECKING, Any
 
 from agent.answer import suggestions
 from agent.evidence_store import EvidenceStore, ThreadInfo
-from agent.graph import Conversation
+from agent.graph import Conversation, quiet
+from agent.lookups import stuck
+from agent.lookups.found import LEAST_COVERED
+from agent.narration.narrator import VIEW_MARK
+from agent.narration.voice import Voice
 from agent.reply import Panel, Reply, TextDelta, ToolRun, TurnEvent
+from agent.rulings.proposal import CONFIRM, Proposal
 from agent.verify import cited_ids
 from agent.workbench import Workbench
 from core.errors import BadInput, UserError
 from core.evidence import Anomaly, Evidence, Status
 from core.settings import home as default_home
 from core.settings import limits
+from models.chat.tiers import Tier
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
 log = logging.getLogger(__name__)
-MODELS: dict[str, str] = {
-    "embedded": "Embedded tier: answers are written from the evidence by fixed rules; no language model is in use.",
-}
 
 
 def describe_model(model: str = "embedded") -> str:
-    """One line that says which model tier is in use.
+    """One line that says which model tier is in use, and what leaves this machine with it.
 
     Raises:
-        BadInput: no such tier.
+        UserError: no such tier, or a part of its name is missing.
     """
-    if model not in MODELS:
-        raise BadInput(f"model tier {model!r}: expected one of {', '.join(MODELS)}.")
-    return MODELS[model]
+    tier = Tier.parse(model)
+    return " ".join(line for line in (tier.describe(), tier.warning()) if line)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,19 +81,20 @@ class Session:
     """
 
     def __init__(self, *, thread: str | None = None, home: Path | None = None, model: str = "embedded") -> None:
-        describe_model(model)
+        tier = Tier.parse(model)
         self.thread = thread or uuid.uuid4().hex[:12]
-        self.model = model
+        self.model = str(tier)
         self._store = EvidenceStore(home or default_home())
         self._store.open_thread(self.thread, "New chat")
         self._bench = Workbench(self._store, self.thread)
-        self._conversation = Conversation(self._store, self._bench, self.thread)
+        self._conversation = Conversation(self._store, self._bench, self.thread, Voice(tier))
         self._checkpoints = _checkpoints(self._store.home)
         self._graph: CompiledStateGraph[Any, Any, Any, Any] | None = None
         self._busy = threading.Lock()
 
     def close(self) -> None:
         """Close the databases; everything is kept."""
+        self._conversation.rulebook.close()
         self._checkpoints.close()
         self._store.close()
 
@@ -127,10 +130,16 @@ class Session:
             self._store.add_uploads(self.thread, files, "input")
         if normal:
             self._store.add_uploads(self.thread, normal, "normal")
-        question = "\n".join([question, *(f"Rule: {rule}" for rule in rules)]).strip()
+        question = question.strip()
         names = [path.name for path in (*files, *normal)]
-        state = {"thread": self.thread, "question": question, "files": names, "roles": dict(roles or {}), "started": time.time()}
-        yield from self._turn(state)
+        state = {"thread": self.thread, "question": question, "files": names, "roles": dict(roles or {}),
+                 "rules": list(rules), "unconfirmed": "", "started": time.time()}  # fmt: skip
+        if self._waiting():
+            from langgraph.types import Command
+
+            yield from self._turn(Command(resume=question, update=state))
+        else:
+            yield from self._turn(state)
 
     def stop(self) -> None:
         """End the tool at work at its next step."""
@@ -138,7 +147,12 @@ class Session:
 
     def pending(self) -> bool:
         """True when a killed process left a turn unfinished; `resume` finishes it."""
-        return bool(self._compiled().get_state(self._config()).next)
+        state = self._compiled().get_state(self._config())
+        return bool(state.next) and not state.interrupts
+
+    def _waiting(self) -> bool:
+        """True when a rule waits to be confirmed."""
+        return bool(self._compiled().get_state(self._config()).interrupts)
 
     def resume(self) -> Iterator[TurnEvent]:
         """Finish the turn that a killed process left behind; nothing that was done is done again."""
@@ -159,7 +173,7 @@ class Session:
     def _config(self) -> Any:
         return {"configurable": {"thread_id": self.thread}, "recursion_limit": 10_000}
 
-    def _turn(self, state: dict[str, Any] | None) -> Iterator[TurnEvent]:
+    def _turn(self, state: Any) -> Iterator[TurnEvent]:
         """Run the graph in a worker thread, so that steps and progress stream while it works."""
         events: queue.Queue[TurnEvent | BaseException | None] = queue.Queue()
 
@@ -188,24 +202,44 @@ class Session:
             worker.join()
 
     def _finish(self, state: dict[str, Any]) -> Reply:
-        """Make the reply of a finished turn and keep it."""
+        """Make the reply of a finished turn, or of one that waits for a rule to be confirmed, and keep it."""
+        if state.get("__interrupt__"):
+            return self._asked_back(state)
         investigations = self._bench.investigations()
         everything = {e.id: e for e in self._store.evidence(self.thread)}
         lines = [*state["remarks"], *state["draft"]]
+        if state["views"]:
+            lines.append(f"_{VIEW_MARK} {' '.join(state['views'])}_")
         lines = lines or ["I found nothing I can say with evidence. Ask another way, or ask what I can do."]
         answer = _markdown(lines)
         cited = [i for i in cited_ids(answer) if i in everything]
-        anomalies = tuple(  # what is told, and everything in a source that was told as a whole
-            a for inv in investigations for a in inv.anomalies if a.evidence[0] in cited or inv.survey.id in cited
-        )  # fmt: skip
-        judged = any(_judges(everything[i]) for i in cited)
+        told = [i for i in state["grounds"] if i in everything]
+        everything_abnormal = [Anomaly.from_json(a) for a in state["anomalies"]]
+        anomalies = tuple(a for a in everything_abnormal if set(a.evidence) & set(told))  # told, or its source told as a whole
+        anomalies += tuple(a for i in told for a in stuck.anomalies(everything[i]))
+        judged = any(_judges(everything[i]) for i in told)
         reply = Reply(
             answer=answer, status=_status(anomalies, judged), anomalies=anomalies,
             evidence=tuple(everything[i] for i in dict.fromkeys([*cited, *(i for a in anomalies for i in a.evidence)])),
-            panels=self._panels(state, cited, everything), tools=tuple(ToolRun(**run) for run in state["tools"]), model=self.model,
+            panels=self._panels(state, cited, everything), tools=tuple(ToolRun(**run) for run in state["tools"]), model=state["writer"],
             seconds=round(time.time() - state["started"], 3), thread=self.thread, removed=tuple(state["removed"]),
             refused=tuple((name, message) for name, message in state["refused"]), suggestions=suggestions(investigations),
         )  # fmt: skip
+        return self._keep(state, reply)
+
+    def _asked_back(self, state: dict[str, Any]) -> Reply:
+        """The reply that shows how a rule was read and asks whether it shall be in force."""
+        proposal = Proposal(**state["proposal"])
+        lines = [quiet(line) for line in proposal.lines]
+        answer = _markdown([f"**{lines[0]}**", *lines[1:], CONFIRM])
+        reply = Reply(
+            answer=answer, status="insufficient", seconds=round(time.time() - state["started"], 3), thread=self.thread,
+            suggestions=("yes", "no"),
+        )  # fmt: skip
+        return self._keep(state, reply)
+
+    def _keep(self, state: dict[str, Any], reply: Reply) -> Reply:
+        """Put a reply into the chat's history."""
         if not self._store.turns(self.thread):
             self._store.rename_thread(self.thread, _title(state))
         self._store.add_turn(self.thread, state["question"], state["files"], _to_plain(reply))
@@ -281,10 +315,22 @@ def _markdown(lines: Sequence[str]) -> str:
 
 
 def _judges(evidence: Evidence) -> bool:
-    """True when a piece of evidence says of something that it is not abnormal: a detector's, or a time in which nothing passes."""
-    if evidence.tool in ("lookup_time", "lookup_events"):
-        return not evidence.facts.get("flagged")
-    return evidence.threshold is not None and not evidence.facts.get("undecided")
+    """True when a piece of evidence says of something that it is not abnormal: a detector's, or a time in which nothing passes.
+
+    Where most readings are missing, or nothing is recorded at all, nothing has been judged.
+    """
+    facts: Any = evidence.facts
+    if evidence.tool == "lookup_events":
+        return not facts["flagged"] and facts["events_there"] > 0
+    if evidence.tool == "lookup_still":
+        return not facts["stuck"]
+    if evidence.tool == "lookup_time":
+        return not facts["flagged"] and facts.get("covered_percent", 100) >= 100 * LEAST_COVERED
+    return (
+        evidence.threshold is not None
+        and not facts.get("undecided")
+        and facts.get("missing_percent", 0) <= 100 * (1 - LEAST_COVERED)
+    )
 
 
 def _status(anomalies: Sequence[Anomaly], judged: bool) -> Status:

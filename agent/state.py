@@ -27,6 +27,8 @@ class ChatState(TypedDict, total=False):
     """Tool runs of this turn (agent.reply.ToolRun)."""
     failures: list[str]
     """What could not be done, as sentences."""
+    notices: list[dict[str, Any]]
+    """What is to be said of files that are gone or have changed (agent.on_disk.Notice)."""
     refused: list[list[str]]
     """(file name, sentence) of uploads that could not be read."""
     remarks: list[str]
@@ -37,6 +39,26 @@ class ChatState(TypedDict, total=False):
     """Ids of the evidence whose pictures belong to the answer."""
     removed: list[str]
     """Lines the check took out."""
+    rules: list[str]
+    """Definitions that came with the question and hold in this chat alone."""
+    proposal: dict[str, Any] | None
+    """A definition that waits to be confirmed (agent.rulings.proposal.Proposal)."""
+    unconfirmed: str
+    """What is to be said of a proposal that was left without an answer."""
+    ruling: list[str]
+    """What was done to the rules, as sentences."""
+    settled: bool
+    """The message was about rules alone, and nothing else is asked."""
+    ruled: bool
+    """A rule was just put in force: where it fires, and where not, is told."""
+    anomalies: list[dict[str, Any]]
+    """Everything abnormal after the rules (core.evidence.Anomaly as plain values)."""
+    grounds: list[str]
+    """Ids of the evidence the fixed rules' answer rests on: they decide the verdict, whoever writes the answer."""
+    views: list[str]
+    """What a model says to see and nothing measured."""
+    writer: str
+    """The tier that wrote the answer."""
     started: float
     """When the turn began (seconds since 1970)."""
 
