@@ -32,6 +32,10 @@ CREATE TABLE IF NOT EXISTS uploads (
 CREATE TABLE IF NOT EXISTS evidence (
     thread TEXT NOT NULL, number INTEGER NOT NULL, fingerprint TEXT NOT NULL, body TEXT NOT NULL,
     PRIMARY KEY (thread, number), UNIQUE (thread, fingerprint));
+CREATE TABLE IF NOT EXISTS seen (
+    thread TEXT NOT NULL, path TEXT NOT NULL, state TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (thread, path));
+CREATE TABLE IF NOT EXISTS examined (
+    thread TEXT NOT NULL, source TEXT NOT NULL, key TEXT NOT NULL, paths TEXT NOT NULL, PRIMARY KEY (thread, source, key));
 CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, body TEXT NOT NULL, created TEXT NOT NULL);
 """
 
@@ -168,6 +172,28 @@ class EvidenceStore:
         """The files given to a chat, in order."""
         rows = self._rows("SELECT role, batch, path FROM uploads WHERE thread = ? ORDER BY number", thread)
         return [Upload(role=role, batch=batch, path=Path(path)) for role, batch, path in rows]
+
+    def see(self, thread: str, seen: Mapping[str, tuple[str, str]]) -> None:
+        """Remember how paths were when they were read: path → (state, hash of the content)."""
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)", [(thread, path, *was) for path, was in seen.items()]
+            )
+
+    def seen(self, thread: str) -> dict[str, tuple[str, str]]:
+        """Path → (state, hash of the content) of what a chat has read."""
+        rows = self._rows("SELECT path, state, content FROM seen WHERE thread = ?", thread)
+        return {path: (state, content) for path, state, content in rows}
+
+    def add_examined(self, thread: str, source: str, key: str, paths: Sequence[str]) -> None:
+        """Remember under which key the result about a source is cached, and which paths it was made from; the last one counts."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO examined VALUES (?, ?, ?, ?)", (thread, source, key, json.dumps(list(paths))))
+
+    def examined(self, thread: str) -> dict[str, tuple[str, list[str]]]:
+        """Source → (latest key, paths) of what a chat has examined."""
+        rows = self._rows("SELECT source, key, paths FROM examined WHERE thread = ? ORDER BY rowid", thread)
+        return {source: (key, json.loads(paths)) for source, key, paths in rows}
 
     # evidence
 

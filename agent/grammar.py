@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.intents import Embed, nearest_intent, read_intents
-from agent.question import Context, Intent, Request, SourceInfo, TimeRange
+from agent.question import Context, Intent, Request, SampleRef, SourceInfo, TimeRange
 from agent.reading.channels import find_channels
 from agent.reading.concepts import (
     read_concept,
@@ -91,6 +91,8 @@ def understand(question: str, context: Context, *, embed: Embed | None = None) -
         negation=read_negation(text.plain, found.intents), notes=named.notes,
     )  # fmt: skip
     request = _decide(request, text, bool(named.spans or named.unknown), context, embed)
+    if request.decided_by == "follow-up" and request.concept is None:  # "and what about a cat?"
+        request = replace(request, concept=read_concept(text.open, named.spans, request.intents))
     new = context.fresh and not request.targeted
     request = replace(request, sources=context.fresh) if new else _inherit(request, text, context)
     request = replace(request, expects=read_expectation(text.plain, request.intents))
@@ -217,6 +219,9 @@ def _inherit(request: Request, text: Tidy, context: Context) -> Request:
     measured = any(find_comparison(text.plain, s) for s in context.sources if s.kind == "series" and previous.channels)
     broad = bool(_BROAD & set(request.intents)) and "intents" not in request.inherited and not measured
     taken = {name: kept for name, kept in _targets_before(request, previous).items() if name == "sources" or not broad}
+    beside = _photo_beside(text, previous, context) if not request.samples else ()
+    if beside:
+        request, taken = replace(request, samples=beside, references=()), {n: v for n, v in taken.items() if n != "samples"}
     named = request.samples or request.channels or request.times or request.entities or request.sources
     if previous.references and not request.references and not named and not broad:
         taken["references"] = previous.references
@@ -228,6 +233,17 @@ def _inherit(request: Request, text: Tidy, context: Context) -> Request:
         }
     changed: Request = replace(request, **taken, inherited=(*request.inherited, *taken))
     return changed
+
+
+def _photo_beside(text: Tidy, previous: Request, context: Context) -> tuple[SampleRef, ...]:
+    """The photo after or before the only one of the question before: "and the one after that?"."""
+    step = 1 if either("photo after").search(text.plain) else -1 if either("photo before").search(text.plain) else 0
+    if not step or len(previous.samples) != 1:
+        return ()
+    source = context.source(previous.samples[0].source)
+    names = source.samples if source is not None else ()
+    at = names.index(previous.samples[0].sample) + step if previous.samples[0].sample in names else -1
+    return (SampleRef(source=previous.samples[0].source, sample=names[at]),) if 0 <= at < len(names) else ()
 
 
 def _says_something(words: Sequence[str]) -> bool:

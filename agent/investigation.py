@@ -30,6 +30,7 @@ class Finding:
             **evidence.facts, "label": label, "severity": SEVERITY_NAMES[severity.level], "severity_score": severity.score,
             "severity_of": 100,
             "severity_why": severity.why, "confidence_percent": round(100 * sure),
+            **({"severity_known": True} if severity.known else {}),
         }  # fmt: skip
         return cls(
             evidence=replace(evidence, facts=facts), abnormal=True, label=label, severity=severity.level,

@@ -14,6 +14,7 @@ from agent.evidence_store import EvidenceStore
 from agent.examine.setting import Run
 from agent.investigation import Investigation
 from agent.planner import ToolCall
+from agent.severity_table import table_in_force
 from core.detector import Detector, DetectorSpec, parameters
 from core.errors import BadInput
 from core.progress import Sink, watching
@@ -31,7 +32,7 @@ EXAMINERS: dict[Kind, str] = {
     "events": "agent.examine.events",
 }
 """Modules with `examine(run, store)`, imported when a source of that kind is looked at."""
-CACHE_VERSION = "7"
+CACHE_VERSION = "9"
 """Raised when examiners change what they store, so that old cached results are not shown as new ones."""
 
 
@@ -44,7 +45,8 @@ class Toolbox:
     def key(self, call: ToolCall, source: Source, normals: Sequence[Source]) -> str:
         """The content key of a call: what was looked at, by what, against what."""
         spec = catalogue()[call.detector]
-        parts = [CACHE_VERSION, source.key, spec.name, spec.version, *sorted(n.key for n in normals)]
+        parts = [CACHE_VERSION, table_in_force(self._store.home).version, source.key, spec.name, spec.version]
+        parts += sorted(n.key for n in normals)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def run(

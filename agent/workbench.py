@@ -6,21 +6,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from agent.answer import numbered_findings
 from agent.evidence_store import EvidenceStore, Upload
 from agent.investigation import Investigation
+from agent.on_disk import Notice, Seen, changed, gone, moves
 from agent.planner import ToolCall, choose
 from agent.question import Context, EntityIndex, PriorFinding, Request, SourceInfo
 from agent.toolbox import Toolbox
 from core.errors import TelltaleError
 from core.evidence import Interval
 from core.progress import Sink
-from core.samples import EventLog, Series, VideoClip
+from core.samples import EventLog, Kind, Series, VideoClip
 from readers.names import shown_name
 from readers.open import Source, open_all
-from readers.source import sha256_file
+from readers.source import sha256_file, sha256_list
 
 MOST_ENTITIES = 200_000
 """Names of a log that a question can refer to directly; rarer ones are still found by search."""
@@ -38,7 +39,75 @@ class Workbench:
         self._known: dict[str, tuple[list[Upload], _Given]] = {}
         self._infos: dict[str, SourceInfo] = {}
         self._numbered: dict[str, Investigation] = {}
+        self._gone: frozenset[str] = frozenset()
         self.roles: Mapping[str, str] | None = None
+
+    def refresh(self) -> list[Notice]:
+        """Look whether the given files are still as they were read; what has changed is read again, what is gone is told.
+
+        Series and logs that are held in memory stay; photos and videos are read from disk, so only what was found in them stays.
+        """
+        uploads = self._store.uploads(self._thread)
+        seen = {path: Seen(state=state, content=content) for path, (state, content) in self._store.seen(self._thread).items()}
+        now = moves((str(upload.path) for upload in uploads), seen)
+        other = now.touched | (now.gone ^ self._gone)
+        self._gone = now.gone
+        if other:
+            self._known.clear()
+            for batch in [b for b in self._opened if set(b) & other and not (set(b) & other <= now.gone and self._in_memory(b))]:
+                del self._opened[batch]
+        content = {path: self._content(path) for path in now.states if path in now.touched or path not in seen}
+        notices = []
+        if news := [path for path in now.touched if content[path] != seen[path].content]:
+            notices.append(changed(news))
+        self._store.see(self._thread, {path: (now.states[path], digest) for path, digest in content.items()})
+        for role in ("input", "normal"):
+            lost = [str(u.path) for u in uploads if u.role == role and str(u.path) in now.gone and seen[str(u.path)].content]
+            kept = [
+                path for path in lost if self._content(path) == seen[path].content or (role == "input" and self._kept_of(path))
+            ]
+            without = [path for path in lost if path not in kept]
+            notices += [gone(part, kept=part is kept, normal=role == "normal") for part in (kept, without) if part]
+        return notices
+
+    def _in_memory(self, batch: tuple[str, ...]) -> bool:
+        """True when nothing of a batch is read from disk any more."""
+        return all(source.kind in ("series", "events") for source in self._opened[batch][0])
+
+    def _content(self, path: str) -> str:
+        """Hash of what is open of a path: of its own source, or of all sources that were made with it; empty when nothing is."""
+        batch = self._batch(path)
+        opened = self._open(batch)[0] if batch else ()
+        own = [source.sha256 for source in opened if source.name == shown_name(path)]
+        return sha256_list([(s.name, s.sha256) for s in opened]) if opened and not own else "".join(own[:1])
+
+    def _batch(self, path: str) -> tuple[str, ...]:
+        """The batch that a path came with; empty for one that repeats another."""
+        return next((batch for role in ("input", "normal") for batch in self._given(role)[0] if path in batch), ())
+
+    def _kept_of(self, path: str) -> list[str]:
+        """Names of examined sources that were made from a path which is gone, and that are not open any more."""
+        live = {source.name for source in self.sources()}
+        examined = self._store.examined(self._thread)
+        return [
+            source for source, (_, paths) in examined.items()
+            if source not in live and path in paths and (source == shown_name(path) or set(paths) <= self._gone)
+        ]  # fmt: skip
+
+    def kept(self) -> list[Investigation]:
+        """What was found in sources whose files are gone."""
+        examined = self._store.examined(self._thread)
+        found = []
+        names = list(dict.fromkeys(name for path in sorted(self._gone) for name in self._kept_of(path)))
+        for source in names:
+            paths = set(examined[source][1])
+            if source not in map(shown_name, paths) and any(set(examined[other][1]) < paths for other in names):
+                continue  # photos of which one was lost before the others: they were examined again without it
+            body = self._store.cached(examined[source][0])
+            if body is not None:
+                old = Investigation.from_json(body)
+                found.append(old.numbered(self._store.add_evidence(self._thread, old.evidence)))
+        return found
 
     def sources(self, role: str = "input") -> tuple[Source, ...]:
         """The chat's sources of a role, in the order they were given; the same content given again stays one source."""
@@ -116,11 +185,14 @@ class Workbench:
         source = self.sources()[call.source]
         found, cached = self.toolbox.run(call, source, self.sources("normal"), sink)
         numbered = found.numbered(self._store.add_evidence(self._thread, found.evidence))
-        self._numbered[self._key(call)] = numbered
+        key = self._key(call)
+        self._numbered[key] = numbered
+        batch = next((b for b in self._given("input")[0] if any(s is source for s in self._open(b)[0])), ())
+        self._store.add_examined(self._thread, source.name, key, [path for path in batch if path not in self._gone])
         return numbered, cached
 
     def investigations(self) -> list[Investigation]:
-        """What is known of every source under the normals now in force, in source order."""
+        """What is known of every source under the normals now in force, in source order, then of sources whose files are gone."""
         normals = self.sources("normal")
         found = []
         for index, source in enumerate(self.sources()):
@@ -132,7 +204,7 @@ class Workbench:
                 self.run(call)
             if key in self._numbered:
                 found.append(self._numbered[key])
-        return found
+        return found + self.kept()
 
     def context(self, previous: Sequence[Request]) -> Context:
         """What a question may refer to."""
@@ -145,7 +217,8 @@ class Workbench:
             )
             for f in numbered_findings(self.investigations())
         )  # fmt: skip
-        return Context(sources=tuple(self._info(s) for s in self.sources()), previous=tuple(previous), findings=findings)
+        infos = (*(self._info(s) for s in self.sources()), *(describe_kept(inv) for inv in self.kept()))
+        return Context(sources=infos, previous=tuple(previous), findings=findings)
 
     def _info(self, source: Source) -> SourceInfo:
         if source.key not in self._infos:
@@ -209,3 +282,15 @@ def describe_source(source: Source) -> SourceInfo:
                       row_s=event_s,
                       epoch_s=sample.epoch_s, time_base="clock" if sample.epoch_s is not None else "elapsed",
                       entities=EntityIndex.of(names[:MOST_ENTITIES]))  # fmt: skip
+
+
+def describe_kept(inv: Investigation) -> SourceInfo:
+    """What a question may name of a source that is known by its investigation alone."""
+    facts: Any = inv.survey.facts
+    names = dict.fromkeys(f.evidence.locus.sample for f in inv.findings) if inv.kind == "image" else ()
+    end_s = facts.get("duration_s", facts.get("end_s"))
+    return SourceInfo(
+        name=inv.source, kind=cast(Kind, inv.kind), samples=tuple(names), channels=tuple(facts.get("channel_names", ())), duration_s=end_s,
+        fps=facts.get("fps"), period_s=facts.get("period_s"), epoch_s=facts.get("epoch_s"),
+        time_base=facts.get("time_base", "elapsed" if facts.get("epoch_s") is None else "clock"),
+    )  # fmt: skip

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from agent.evidence_store import EvidenceStore
-from agent.examine.rows import harm_of, say_row
+from agent.examine.rows import deeds_of, harm_of, say_row
 from agent.examine.setting import Run
 from agent.investigation import Finding, Investigation
 from agent.reply import Panel
 from agent.severity import confidence, grade
+from agent.severity_table import SeverityTable, table_in_force
 from core.calibrate import Calibration, from_reference, from_self
 from core.evidence import EventRows, Path, Whole
 from core.samples import EventLog
@@ -34,6 +35,8 @@ FAMILY_RATE = 0.05
 MOST_PATHS, MOST_ENTITIES, MOST_ROWS = 5, 5, 10
 ROWS_KEPT = 40
 DEEDS_KEPT = 8
+DEEDS_GRADED = 1_000
+"""Events of a finding whose deeds are looked up in the severity table."""
 ORDINARY_GAP_S = 3600.0
 """A link of a chain that comes this long before the next, and is not rare itself, does not belong to what happened."""
 TABLE_ROWS = 25
@@ -47,7 +50,7 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
     assert isinstance(scores, EventScores)
     calibration = _calibration(run, scores)
     flagged = scores.scores > calibration.threshold
-    findings = _Teller(run, log, scores, calibration).findings()
+    findings = _Teller(run, log, scores, calibration, table_in_force(store.home)).findings()
     actors = log.table["subject_id" if "subject_id" in log.table.columns else "subject"].n_unique()
     survey = run.evidence(
         Whole(sample=log.name), threshold=calibration, score=float(scores.scores.max()),
@@ -90,8 +93,8 @@ def chain_bound(run: Run, log: EventLog) -> Calibration:
 class _Teller:
     """Findings of one scored log."""
 
-    def __init__(self, run: Run, log: EventLog, scores: EventScores, calibration: Calibration) -> None:
-        self.run, self.log, self.scores, self.calibration = run, log, scores, calibration
+    def __init__(self, run: Run, log: EventLog, scores: EventScores, calibration: Calibration, table: SeverityTable) -> None:
+        self.run, self.log, self.scores, self.calibration, self.table = run, log, scores, calibration, table
         self.bound = chain_bound(run, log)
         self.index = {int(row): i for i, row in enumerate(scores.rows)}
 
@@ -187,11 +190,13 @@ class _Teller:
         if score <= against.threshold:
             return Finding(evidence=evidence)
         harm, harm_words = harm_of(self.log, where)
+        sure = confidence(p_value=p_value, ratio=ratio, calibrated=against.calibrated)
         severity = grade(
-            ratio=ratio, extent=n_flagged / max(len(where), 1), extent_words=_extent(n_flagged, len(where)), floor=harm
-        )
+            ratio=ratio, extent=n_flagged / max(len(where), 1), extent_words=_extent(n_flagged, len(where)), floor=harm,
+            kind="events", did=deeds_of(self.log, where[:DEEDS_GRADED]), sure=sure, table=self.table,
+        )  # fmt: skip
         severity = replace(severity, why=f"{severity.why}{harm_words}")
-        return Finding.stated(evidence, label, severity, confidence(p_value=p_value, ratio=ratio, calibrated=against.calibrated))
+        return Finding.stated(evidence, label, severity, sure)
 
 
 def _extent(flagged: int, events: int) -> str:

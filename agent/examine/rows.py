@@ -36,6 +36,12 @@ def say_row(log: EventLog, index: int) -> str:
     return step(operation, subject, thing, detail, kind, limit=FULL)
 
 
+def deeds_of(log: EventLog, indices: Sequence[int]) -> tuple[str, ...]:
+    """What each of some events did, with its whole command line, for a look into the severity table."""
+    columns = ("operation", "object", "detail")
+    return tuple(" ".join(_text(log, index, column) for column in columns) for index in indices)
+
+
 def harm_of(log: EventLog, indices: Sequence[int]) -> tuple[float, str]:
     """The most harmful deed among some events: its lowest severity score (0 when harmless by nature) and its words."""
     worst = (0.0, "")

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from agent.evidence_store import EvidenceStore
 from agent.examine.curves import curve, peaks
 from agent.examine.setting import Run
+from agent.examine.standstill import standstills
 from agent.investigation import Finding, Investigation
 from agent.severity import confidence, grade
+from agent.severity_table import table_in_force
 from core import draw
 from core.calibrate import Calibration, from_reference, from_self
 from core.evidence import Interval, Whole
@@ -123,6 +125,7 @@ def _finding(
     peak = event.first + int(np.argmax(scores.scores[event.first : event.last + 1]))
     changes = [describe_interval(series, channel, event.first, event.last) for channel, _ in blamed[:3]]
     names = [series.channels[i] for i, _ in blamed]
+    kind = kind_said(changes[0])
     start, end = float(series.time_s[event.first]), float(series.time_s[event.last]) + series.period_s
     evidence = run.evidence(
         Interval(sample=series.name, start_s=start, end_s=end, peak_s=float(series.time_s[peak]), channels=tuple(names)),
@@ -131,19 +134,37 @@ def _finding(
         facts={
             "rank": rank, "events": count, "times_threshold": round(ratio, 3), "epoch_s": series.epoch_s,
             "time_base": series.time_base, "length_s": end - start, "first_row": _row(series, event.first),
-            "last_row": _row(series, event.last), "rows": event.last - event.first + 1, "kind": changes[0].kind,
+            "last_row": _row(series, event.last), "rows": event.last - event.first + 1, "kind": kind,
             "shares_percent": {series.channels[i]: round(100 * share, 1) for i, share in blamed},
             "changes": [_change(series, channel, change) for (channel, _), change in zip(blamed, changes, strict=False)],
+            **(_still(series, blamed[0][0], event) if kind == "flatline" else {}),
         },
     )  # fmt: skip
     extent = (event.last - event.first + 1) / len(series.time_s)
-    severity = grade(ratio=ratio, extent=extent, extent_words=f"{event.last - event.first + 1} rows long")
+    sure = confidence(p_value=p_value, ratio=ratio, calibrated=calibration.calibrated)
+    severity = grade(
+        ratio=ratio, extent=extent, extent_words=f"{event.last - event.first + 1} rows long", sure=sure, named=kind, kind="series",
+        duration_s=None if series.time_base == "index" else end - start, table=table_in_force(store.home),
+    )  # fmt: skip
     return Finding.stated(
         evidence,
-        f"{changes[0].kind} in {names[0]}",
+        f"{kind} in {names[0]}",
         severity,
-        confidence(p_value=p_value, ratio=ratio, calibrated=calibration.calibrated),
+        sure,
     )
+
+
+def _still(series: Series, channel: int, event: Segment) -> dict[str, float]:
+    """From when to when a flatline's readings stand still: often longer than the scores stay high."""
+    runs = [run for run in standstills(series, channel) if run.first <= event.last and run.last >= event.first]
+    if not runs:
+        return {}
+    return {"still_from_s": float(series.time_s[runs[0].first]), "still_to_s": float(series.time_s[runs[-1].last])}
+
+
+def kind_said(change: ChannelChange) -> str:
+    """The kind of a change by the word people use: a spike that points down is a dip."""
+    return "dip" if change.kind == "spike" and (change.deviations or 0.0) < 0 else change.kind
 
 
 def _row(series: Series, index: int) -> int:
@@ -154,7 +175,7 @@ def _row(series: Series, index: int) -> int:
 def _change(series: Series, channel: int, change: ChannelChange) -> dict[str, str | float | None]:
     """A channel's change as plain facts, rounded to 6 significant digits."""
     return {
-        "channel": series.channels[channel], "unit": series.units[channel], "kind": change.kind,
+        "channel": series.channels[channel], "unit": series.units[channel], "kind": kind_said(change),
         "before": _six(change.before), "during": _six(change.during), "after": _six(change.after),
         "peak": _six(change.peak_value), "peak_s": change.peak_time_s, "deviations": _six(change.deviations),
     }  # fmt: skip
@@ -197,5 +218,6 @@ def _keep(store: EvidenceStore, series: Series, scores: PointScores) -> str:
     """Keep raw scores and channel shares, for later questions about a time or a channel."""
     buffer = io.BytesIO()
     channels = scores.channels if scores.channels is not None else np.zeros((len(scores.scores), 0), np.float32)
-    np.savez_compressed(buffer, seconds=scores.seconds, scores=scores.scores, channels=channels, allow_pickle=False)
+    np.savez_compressed(buffer, seconds=scores.seconds, scores=scores.scores, valid=scores.valid, channels=channels,
+                        allow_pickle=False)  # fmt: skip
     return store.put_file(buffer.getvalue(), ".npz")

@@ -5,11 +5,12 @@ A lookup never runs a detector: it reads scores that an investigation kept, or t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from agent.evidence_store import EvidenceStore
 from agent.investigation import Investigation
-from agent.lookups import logs, pictures, stretches
+from agent.lookups import logs, lost, pictures, stretches, timeline
+from agent.lookups.timeline import Together
 from agent.question import Request
 from core.evidence import Evidence
 from readers.open import Source
@@ -23,3 +24,15 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
         yield from stretches.look_up(request, source, inv, store)
     if source.kind in ("image", "video"):
         yield from pictures.look_up(request, source, inv, store)
+
+
+def look_up_together(
+    request: Request, sources: Sequence[Source], investigations: Mapping[str, Investigation]
+) -> Together:  # fmt: skip
+    """What several sources say together, and for which of them that answers the question."""
+    return timeline.look_up(request, sources, investigations)
+
+
+def look_up_lost(request: Request, inv: Investigation) -> Iterator[Evidence]:
+    """What can be said to a question about a source whose file is gone."""
+    yield from lost.look_up(request, inv)

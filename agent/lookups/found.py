@@ -7,6 +7,9 @@ from typing import Any
 
 from core.evidence import Evidence, Locus
 
+LEAST_COVERED = 0.5
+"""Share of a time, or of a channel's readings, that must be there for a verdict on it."""
+
 
 def made(kind: str, source: str, locus: Locus, facts: Mapping[str, Any], picture: str | None = None,
               score: float | None = None, threshold: float | None = None, origin: str = "") -> Evidence:  # fmt: skip

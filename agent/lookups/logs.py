@@ -44,6 +44,9 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
             yield events_between(inv, source, when, store)
     if found is not None or stranger or _asks_for_findings(request):
         return
+    if _asks_for_the_count(request):
+        yield count_of(source, inv)
+        return
     if request.entities or request.unknown:
         for typed in (*request.entities[:3], *request.unknown[:2]):
             yield search(source, typed, inv, store)
@@ -54,6 +57,28 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
 def _asks_for_findings(request: Request) -> bool:
     """A question for what is malicious, with nobody named but by the question before, asks for the findings."""
     return "entities" in request.inherited and bool(re.search(rf"\b{word('odd')}\b", request.question.lower()))
+
+
+def _asks_for_the_count(request: Request) -> bool:
+    """True for "how many events are there?", where nobody, no time and nothing else is named."""
+    named = request.entities or request.unknown or request.times or request.concept
+    return "how_many" in request.intents and not named and bool(either("log count").search(request.question.lower()))
+
+
+def count_of(source: Source, inv: Investigation | None) -> Evidence:
+    """How many events a log holds, from when to when, and how many of them are rare on their own or belong to findings."""
+    log = source.samples[0]
+    assert isinstance(log, EventLog)
+    facts: dict[str, Any] = {
+        "events": log.table.height, "subjects": log.table["subject"].n_unique(), "epoch_s": log.epoch_s,
+        **_first_last(log, np.arange(log.table.height)), "operations": _counts(log.table, "operation"),
+    }  # fmt: skip
+    if inv is not None:
+        facts |= {
+            "flagged": inv.survey.facts["flagged"], "in_findings": int(suspicious(log, inv).sum()),
+            "findings": [f.evidence.id for f in inv.findings if f.abnormal],
+        }  # fmt: skip
+    return made("count", source.name, Whole(sample=log.name), facts)
 
 
 def _asks_for_reasons(request: Request) -> bool:

@@ -12,9 +12,10 @@ import numpy as np
 from agent.evidence_store import EvidenceStore
 from agent.examine.video import frame_at
 from agent.investigation import Investigation
-from agent.lookups import comparing, readings, recordings
-from agent.lookups.found import made
+from agent.lookups import comparing, readings, recordings, shares, stuck
+from agent.lookups.found import LEAST_COVERED, made
 from agent.question import Request, TimeRange
+from agent.reading.phrases import either
 from core import draw
 from core.evidence import Evidence, Interval, Whole
 from core.samples import Series, VideoClip
@@ -50,8 +51,13 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
     if source.kind == "series" and inv is not None and not request.times:
         series = source.samples[0]
         assert isinstance(series, Series)
-        for name in [c for c in request.channels if c in series.channels][:4]:
+        chosen = [c for c in request.channels if c in series.channels][:4]
+        for name in chosen:
             yield channel(inv, source, name, request)
+        if not chosen and not asks_for_standstill(request):
+            yield from shares.look_up(request, source, inv)
+        elif not chosen:
+            yield still(inv, source, whether=_whether(request))
 
 
 def _has_units(sample: Any, when: TimeRange) -> bool:
@@ -89,6 +95,7 @@ def stretch(
     with np.load(store.file(inv.arrays), allow_pickle=False) as kept:
         seconds, scores = kept["seconds"], kept["scores"]
         shares = kept["channels"] if "channels" in kept.files else np.zeros((len(scores), 0), np.float32)
+        valid = kept["valid"] if "valid" in kept.files else np.ones(len(scores), np.bool_)
     inside = (seconds >= when.start_s) & (seconds < when.end_s)
     if not inside.any():  # a moment between two units: the nearest one
         inside[int(np.abs(seconds - (when.start_s + when.end_s) / 2).argmin())] = True
@@ -115,7 +122,12 @@ def stretch(
         "time_base": "elapsed" if clip else getattr(sample, "time_base", "elapsed"),
     }  # fmt: skip
     names: tuple[str, ...] = ()
+    considered = list(range(len(sample.channels))) if isinstance(sample, Series) else []
     if isinstance(sample, Series):
+        considered = [sample.channels.index(c) for c in named] or considered
+        facts["stuck"] = stuck.stuck(sample, considered, inside, inv)
+        facts |= {"asked_still": asks_for_standstill(request), "whether": _whether(request)}
+        facts["findings"] = list(dict.fromkeys([*facts["findings"], *(i for run in facts["stuck"] for i in run["findings"])]))
         chosen = [sample.channels.index(c) for c in named]
         if not chosen and shares.shape[1] and (alone or flagged):
             chosen = [int(i) for i in np.argsort(-shares[where].sum(axis=0), kind="stable")[:3]]
@@ -123,9 +135,34 @@ def stretch(
         facts["values"] = [_statistics(sample, i, where) for i in chosen]
         if when.point and len(where) == 1:
             facts["at_s"] = float(seconds[where[0]])
+    facts["covered_percent"] = round(100 * _covered(sample, seconds, valid, where, when, considered))
     picture = _frame(sample, float(seconds[peak]), store) if isinstance(sample, VideoClip) else None
     locus = Interval(sample=sample.name, start_s=when.start_s, end_s=when.end_s, peak_s=float(seconds[peak]), channels=names)
     return made("time", source.name, locus, facts, picture, float(scores[peak]), threshold, inv.survey.threshold_origin)
+
+
+def asks_for_standstill(request: Request) -> bool:
+    """True for "is the sensor stuck?", "which one is?" and "for how long?", which only readings that stand still answer."""
+    asked = {"exists", "is_normal", "what", "which", "when"} & set(request.intents)
+    return bool(asked) and bool(either("reading stuck").search(request.question.lower()))
+
+
+def _whether(request: Request) -> bool:
+    """True for a question that yes or no answers."""
+    return not {"which", "what", "when"} & set(request.intents)
+
+
+def _covered(
+    sample: Any, seconds: np.ndarray[Any, Any], valid: np.ndarray[Any, Any], where: np.ndarray[Any, Any], when: TimeRange,
+    channels: list[int],
+) -> float:  # fmt: skip
+    """Share (0–1) of a time range for which there are scores and readings to judge it by."""
+    present = valid[where].astype(np.float64)
+    if isinstance(sample, Series) and channels:
+        present *= 1.0 - np.isnan(sample.values[where][:, channels]).mean(axis=1)
+    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
+    expected = len(where) if when.point else max(len(where), (when.end_s - when.start_s) / max(step, 1e-9) - 1)
+    return float(present.sum()) / max(expected, 1.0)
 
 
 _LAST_TIME = re.compile(r"(?:(\d+):)?(\d+):(\d{2})$|(?<![\d:.])(\d+)\s?s(?:ec\w*)?$")
@@ -172,15 +209,33 @@ def channel(inv: Investigation, source: Source, name: str, request: Request) -> 
         if f.abnormal and isinstance(f.evidence.locus, Interval) and name in f.evidence.locus.channels[:3]
         and f.evidence.id not in {lead["id"] for lead in carried}
     ]  # fmt: skip
-    judged = bool({"is_normal", "exists", "overview"} & set(request.intents))
+    standing = stuck.stuck(series, [index], None, inv)
+    asked_still = asks_for_standstill(request)
+    covered = 1.0 - float(np.isnan(series.values[:, index]).mean())
+    judged = bool({"is_normal", "exists", "overview"} & set(request.intents)) and covered >= LEAST_COVERED
     facts = {
-        **_statistics(series, index, slice(None)), "findings": [lead["id"] for lead in carried], "carried": carried[:3],
+        **_statistics(series, index, slice(None)), "carried": carried[:3], "stuck": standing, "asked_still": asked_still,
+        "whether": _whether(request),
+        "findings": [i for run in standing for i in run["findings"]] if asked_still else [lead["id"] for lead in carried],
+        "covered_percent": round(100 * covered),
         "carried_count": len(carried), "beside": len(beside), "rows": len(series.time_s), "expects": request.expects,
         "judged": judged, "epoch_s": series.epoch_s, "time_base": series.time_base,
     }  # fmt: skip
     # only a question whether the channel is all right makes this a verdict
     return made("channel", source.name, Whole(sample=series.name), facts, threshold=inv.survey.threshold if judged else None,
                 origin=inv.survey.threshold_origin if judged else "")  # fmt: skip
+
+
+def still(inv: Investigation, source: Source, *, whether: bool) -> Evidence:
+    """Every channel of a series that stands still somewhere though it usually moves."""
+    series = source.samples[0]
+    assert isinstance(series, Series)
+    standing = stuck.stuck(series, range(len(series.channels)), None, inv)
+    facts = {
+        "stuck": standing, "findings": list(dict.fromkeys(i for run in standing for i in run["findings"])),
+        "channels": len(series.channels), "asked_still": True, "whether": whether, "epoch_s": series.epoch_s, "time_base": series.time_base,
+    }  # fmt: skip
+    return made("still", source.name, Whole(sample=series.name), facts)
 
 
 def frame(source: Source, when: TimeRange, store: EvidenceStore) -> Evidence | None:

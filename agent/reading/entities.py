@@ -15,7 +15,7 @@ MOST_FOR_TYPOS = 5000
 _MOST_PER_WORD = 20
 _LITERAL = re.compile(
     r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|[a-z]:\\[^\s\"']+|(?<!\w)/(?:[\w.-]+/)+[\w.-]*"
-    r"|\b[\w-]+\.(?:exe|dll|sys|ps1|bat|cmd|vbs|sh|py|service|scr)\b|\b[\w-]+\\[\w.-]+\b"
+    r"|\b[\w-]+\.(?:exe|dll|sys|ps1|bat|cmd|vbs|sh|py|service|scr|dmp|bin|tmp|zip|7z|rar|docx?|docm|xlsx?|xlsm|pdf|js|hta|lnk|iso|dat)\b|\b[\w-]+\\[\w.-]+\b"
 )
 _KINDS = frozenset({"services", "connections", "logins", "tasks", "users", "accounts", "drivers"})
 """Words for kinds of things, though a program may bear them: services.exe is meant by "services.exe" or "the services process"."""

@@ -19,20 +19,21 @@ def detect_language(text: str) -> Language:
 
     >>> [detect_language(t) for t in ("what is wrong?", "was ist kaputt?", "qu'est-ce qui ne va pas?", "¿qué pasa?", "что не так?")]
     ['en', 'de', 'fr', 'es', 'other']
+    >>> detect_language("was sensor 3 ok when sensor 4 was not?")
+    'en'
     """
     letters = [c for c in text if c.isalpha()]
     if letters and sum(ord(c) > 0x24F for c in letters) > 0.5 * len(letters):
         return "other"
     words = re.findall(r"[^\W\d_]+", text)[:MOST_WORDS]
+    said = set(words)  # a word said twice ("sensor 3 with sensor 4") tells no more than once
     alone = dict(pairs("one word")).get(words[0]) if words and len(words) <= 2 else None
-    scores: dict[Language, int] = {
-        name: sum(w in wordlist(name) for w in words) + (name == "es" and "¿" in text) for name in _LEXICA
-    }
+    scores: dict[Language, int] = {name: len(said & wordlist(name)) + (name == "es" and "¿" in text) for name in _LEXICA}
     if alone is not None:
         return next(name for name in _LEXICA if name == alone)
     best = max(_LEXICA, key=lambda name: scores[name])
-    english = sum(w in wordlist("en") for w in words)
-    return best if scores[best] >= 2 and scores[best] > english and 3 * scores[best] >= len(words) else "en"
+    english = len(said & wordlist("en"))
+    return best if scores[best] >= 2 and scores[best] > english and 3 * scores[best] >= len(said) else "en"
 
 
 def translate(text: str, language: str) -> str:

@@ -115,9 +115,10 @@ def _by_number(free: str, found: _Found) -> None:
 
 def _by_bare_number(free: str, text: str, found: _Found, context: Context) -> None:
     """As in "and number 9?", when photos were talked about."""
-    for m in re.finditer(r"(?:\bnumber |# ?)(\d{1,4})\b(?![.:%])", free):
+    spelled = "|".join(list(NUMBERS)[1:10])
+    for m in re.finditer(rf"(?:\bnumber |# ?)(\d{{1,4}}|{spelled})\b(?![.:%])", free):
         if _ones_are_photos("one", m[0], text, context):
-            found.count(int(m[1]), m.span(), m[0].strip())
+            found.count(numbers(m[1])[0], m.span(), m[0].strip())
 
 
 def _by_ordinal(free: str, text: str, found: _Found, context: Context) -> None:

@@ -17,6 +17,8 @@ Sight: TypeAlias = Literal["people", "type", "thing", "colour", "untold"]
 _ASKS = frozenset(("exists", "how_many", "when", "who"))
 """Intents that a look at the pictures answers; the others are answered by what a detector found."""
 _YES_OR_NO = frozenset(("exists", "is_normal"))
+_POINTING = frozenset(("which", "where", "list", "show"))
+"""Intents that want the findings themselves; a kind of damage named with them ("which tile has a crack?") needs its caution."""
 _LONGEST = 60
 
 
@@ -43,6 +45,8 @@ def asked_of(request: Request) -> Asked | None:
     'type'
     >>> asked_of(Request(question="which tiles are damaged?", intents=("which",))) is None
     True
+    >>> asked_of(Request(question="which tile has a crack?", intents=("which",))).phrase
+    'crack'
     """
     text = " ".join(request.question.lower().split())
     intents = set(request.intents)
@@ -65,6 +69,9 @@ def asked_of(request: Request) -> Asked | None:
             had = re.split(r"\b(?:have|has|had|shows?|contains?|with)\b", phrase)[-1].strip()  # "how many bottles have a crack"
             return Asked(sight="type", phrase=had if kinds.search(had) else phrase, whether=whether, count=count)
         return Asked(sight="thing", phrase=phrase, whether=whether, count=count) if intents & {"exists", "how_many"} else None
+    if intents and intents <= _POINTING | _YES_OR_NO | {"when"} and intents & _POINTING and people.search(text) is None:
+        found = kinds.search(text)
+        return Asked(sight="type", phrase=found[0].removeprefix("a ")) if found else None
     if not intents or not intents <= _YES_OR_NO | {"when", "who"} or not intents & _YES_OR_NO:
         return None
     if (person := people.search(text)) is not None and "exists" in intents:

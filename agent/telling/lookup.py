@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.telling import lookup_comparing, lookup_logs, lookup_pictures, lookup_readings, lookup_recordings, lookup_stretches
+from agent.telling import (
+    lookup_comparing,
+    lookup_logs,
+    lookup_pictures,
+    lookup_readings,
+    lookup_recordings,
+    lookup_shares,
+    lookup_stretches,
+    lookup_timeline,
+)
 from core.evidence import Evidence
 
 _TELLERS: dict[str, Callable[[Evidence], list[str]]] = {
     "lookup_time": lookup_stretches.stretch,
     "lookup_channel": lookup_stretches.channel,
+    "lookup_fine": lookup_shares.fine,
+    "lookup_total": lookup_shares.total,
+    "lookup_still": lookup_stretches.still,
+    "lookup_lost": lookup_recordings.lost,
     "lookup_outside": lookup_stretches.outside,
     "lookup_crossing": lookup_readings.crossing,
     "lookup_extreme": lookup_readings.extreme,
@@ -19,12 +32,14 @@ _TELLERS: dict[str, Callable[[Evidence], list[str]]] = {
     "lookup_frame": lookup_stretches.frame,
     "lookup_search": lookup_logs.search,
     "lookup_events": lookup_logs.events,
+    "lookup_count": lookup_logs.number_of_events,
     "lookup_concept": lookup_pictures.concept,
     "lookup_people": lookup_pictures.people,
     "lookup_type": lookup_pictures.kind,
     "lookup_colour": lookup_pictures.colour,
     "lookup_untold": lookup_pictures.untold,
     "lookup_pair": lookup_pictures.pair,
+    "lookup_timeline": lookup_timeline.together,
 }
 
 

@@ -185,3 +185,20 @@ def events(evidence: Evidence) -> list[str]:
         f"{cite(evidence)}.{_introduced(facts, 6)}",
         *rows_said(facts, cite(evidence), 6),
     ]
+
+
+def number_of_events(evidence: Evidence) -> list[str]:
+    """How many events a log holds, and how many of them are suspicious."""
+    facts: Any = evidence.facts
+    mostly = listed([f"{name(op)} ({number(n)})" for op, n in facts["operations"][:3]])
+    lines = [
+        f"**{count(facts['events'], 'event')}** in {name(evidence.locus.sample)}, by {count(facts['subjects'], 'actor')}"
+        f"{_span(facts)}; most often {mostly} {cite(evidence)}."
+    ]
+    if "flagged" in facts:
+        found = len(facts["findings"])
+        belong = f"{number(facts['in_findings'])} belong to {'the finding' if found == 1 else 'the findings'} below"
+        belong = belong if found else "none belongs to a finding"
+        rare = "is rare on its own" if facts["flagged"] == 1 else "are rare on their own"
+        lines.append(f"{number(facts['flagged'])} of them {rare}, and {belong} {cite(evidence)}.")
+    return lines

@@ -72,3 +72,14 @@ def _missing(found: Any, evidence: Evidence) -> list[str]:
     if gaps:
         return [f"No value of {where} is missing, yet there {'is' if gaps == 1 else 'are'} {tail} {cite(evidence)}."]
     return [f"No, no value of {where} is missing{', and ' + tail if tail else ''} {cite(evidence)}."]
+
+
+def lost(evidence: Evidence) -> list[str]:
+    """What cannot be looked up any more because its file is gone."""
+    facts: Any = evidence.facts
+    there = ""
+    if facts["timed"]:
+        found = facts["found"]
+        said = f"{count(found, 'finding')} {'lies' if found == 1 else 'lie'}" if found else "none lies"
+        there = f" Of what I found in it before, {said} there {cite(evidence)}."
+    return [f"{name(evidence.locus.sample)} is gone, so I cannot look up {name(facts['asked'])} in it {cite(evidence)}.{there}"]

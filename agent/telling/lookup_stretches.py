@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.lookups.found import LEAST_COVERED
 from agent.telling.lookup_readings import time_of, with_unit
 from agent.telling.words import cite, count, listed, moment, name, number
 from core.evidence import Evidence
@@ -13,21 +14,52 @@ def stretch(evidence: Evidence) -> list[str]:
     """What scores and values do in a stretch of time, and which abnormal stretches lie there; values first where a channel is named."""
     facts: Any = evidence.facts
     values = [_values(row, facts, evidence) for row in facts.get("values", [])]
-    verdict = [f"{_yes_or_no(facts)}{_happens(evidence)} {cite(evidence)}."]
-    return [*values, *verdict] if facts["named"] and facts["expects"] == "either" else [*verdict, *values]
+    gaps = "" if _covered(facts) else f"; {_coverage(facts)}"
+    verdict = [standstill(run, facts, evidence) for run in facts.get("stuck", ())]
+    verdict.append(f"{_happens(evidence)}{gaps} {cite(evidence)}.")
+    verdict[0] = _yes_or_no(facts) + verdict[0]
+    return [*values, *verdict] if facts["named"] and not _yes_or_no(facts) else [*verdict, *values]
 
 
 def _yes_or_no(facts: Any) -> str:
     """The first words of the answer to "was it ok then?", about the channels asked for where there are any."""
+    if facts.get("asked_still"):
+        return _still_or_not(facts["stuck"]) if facts["whether"] else ""
     if facts["expects"] == "either":
         return ""
     normal = facts["expects"] == "normal"
     if facts["named"] and (facts["flagged"] or facts["touching"]) and not facts["carried"]:
         asked = listed([name(row["channel"]) for row in facts["values"]])
         return f"{'Yes' if normal else 'No'} as to {asked}, yet something else is abnormal then. "
-    if facts["flagged"] or facts["touching"]:
+    if facts["flagged"] or facts["touching"] or facts.get("stuck"):
         return "No, it does not look so. " if normal else "Yes, it looks so. "
+    if not _covered(facts):
+        return "I cannot say. "
     return "Yes, as far as I can measure. " if normal else "No, not as far as I can measure. "
+
+
+def _still_or_not(standstills: Any) -> str:
+    """The first words of the answer to "is it stuck?"."""
+    return "Yes, it looks so. " if standstills else "No, nothing stands still that usually moves. "
+
+
+def _covered(facts: Any) -> bool:
+    """True when there is enough of a time, or of a channel, to judge it."""
+    return int(facts.get("covered_percent", 100)) >= 100 * LEAST_COVERED
+
+
+def _coverage(facts: Any) -> str:
+    return f"only {number(facts['covered_percent'])} % of what belongs there was recorded, too little to call it normal"
+
+
+def standstill(run: Any, facts: Any, evidence: Evidence) -> str:
+    """That a channel stands still where it usually moves."""
+    channel, value = name(run["channel"]), with_unit(run["value"], run["unit"])
+    return (
+        f"{channel} stands still at {value} from {time_of(facts, run['start_s'])} to {time_of(facts, run['end_s'])} "
+        f"({count(run['readings'], 'reading')} in a row, {run['length']}), though it usually moves ({number(run['moves_percent'])} % of "
+        f"its other steps): as if the sensor were stuck {cite(evidence)}."
+    )
 
 
 def _happens(evidence: Evidence) -> str:
@@ -104,7 +136,7 @@ def channel(evidence: Evidence) -> list[str]:
         f"{name(facts['channel'])} runs from {number(facts['lowest'])} to {with_unit(facts['highest'], unit)}, usually "
         f"{with_unit(facts['usual'], unit)}"
     )
-    carried = facts["carried"]
+    carried, still = facts["carried"], [run for run in facts.get("stuck", []) if facts.get("asked_still") or not run["findings"]]
     if carried:
         first = carried[0]
         more = f" and {count(facts['carried_count'] - 1, 'other')}" if facts["carried_count"] > 1 else ""
@@ -116,11 +148,29 @@ def channel(evidence: Evidence) -> list[str]:
     else:
         blamed = "it is not among the channels blamed for any abnormal stretch"
     verdict = ""
-    if facts["judged"] and facts["expects"] != "either":
-        yes = bool(carried) == (facts["expects"] == "abnormal")
-        sure = "it looks so" if carried else "as far as I can measure"
-        verdict = f"Yes, {sure}. " if yes else "No, it does not look so. " if carried else "No, not as far as I can measure. "
-    return [f"{verdict}{said}; {blamed} {cite(evidence)}."]
+    if facts.get("asked_still"):
+        verdict = _still_or_not(still) if facts["whether"] else ""
+    elif facts["judged"] and facts["expects"] != "either":
+        yes = bool(carried or still) == (facts["expects"] == "abnormal")
+        off = carried or still
+        sure = "it looks so" if off else "as far as I can measure"
+        verdict = f"Yes, {sure}. " if yes else "No, it does not look so. " if off else "No, not as far as I can measure. "
+    elif not _covered(facts) and facts["expects"] != "either":
+        verdict = "I cannot say. "
+    gaps = "" if _covered(facts) else f"; {_coverage(facts)}"
+    return [f"{verdict}{said}; {blamed}{gaps} {cite(evidence)}.", *(standstill(run, facts, evidence) for run in still)]
+
+
+def still(evidence: Evidence) -> list[str]:
+    """Which channels of a series stand still."""
+    facts: Any = evidence.facts
+    if not facts["stuck"]:
+        searched = "the channel" if facts["channels"] == 1 else f"none of the {count(facts['channels'], 'channel')}"
+        verb = "does not stand" if facts["channels"] == 1 else "stands"
+        said = f"{searched} {verb} still for longer than is usual for it"
+        return [f"{'No, ' + said if facts['whether'] else said[:1].upper() + said[1:]} {cite(evidence)}."]
+    lines = [standstill(run, facts, evidence) for run in facts["stuck"]]
+    return [f"{_still_or_not(facts['stuck']) if facts['whether'] else ''}{lines[0]}", *lines[1:]]
 
 
 def frame(evidence: Evidence) -> list[str]:

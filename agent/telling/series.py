@@ -7,6 +7,9 @@ from typing import Any
 from agent.investigation import Finding, Investigation
 from agent.telling.words import cite, count, fact_number, how_bad, listed, moment, name, number, span
 
+MUCH_MISSING = 1.0
+"""Per cent of missing readings from which "nothing stands out" must say so."""
+
 
 def time_said(facts: Any, seconds: float) -> str:
     """A time of the series, on its own base."""
@@ -22,14 +25,15 @@ def headline(inv: Investigation) -> str:
     start, _, _ = span(strongest)
     what = strongest.evidence.facts["label"]
     label = f"{facts_kind(strongest)} in {name(_channels(strongest)[0])}" if _channels(strongest) else str(what)
+    article = "an" if label[:1] in "aeiou" else "a"
     if events == 1:
         return (
             f"**One abnormal stretch** in {name(inv.survey.locus.sample)}: {label}, since {time_said(facts, start)} "
             f"{cite(inv.survey, strongest.evidence)}."
         )
     return (
-        f"**{count(events, 'abnormal stretch', 'abnormal stretches')}** in {name(inv.survey.locus.sample)}; the strongest is a {label}, "
-        f"since {time_said(facts, start)} {cite(inv.survey, strongest.evidence)}."
+        f"**{count(events, 'abnormal stretch', 'abnormal stretches')}** in {name(inv.survey.locus.sample)}; the strongest is "
+        f"{article} {label}, since {time_said(facts, start)} {cite(inv.survey, strongest.evidence)}."
     )
 
 
@@ -43,7 +47,7 @@ def throughout(inv: Investigation) -> list[str]:
 
 
 def facts_kind(finding: Finding) -> str:
-    """The kind of change in words ("level shift", "spike", …)."""
+    """The kind of change in words ("level shift", "spike", "dip", …)."""
     return str(finding.evidence.facts["kind"])
 
 
@@ -53,9 +57,11 @@ def _channels(finding: Finding) -> tuple[str, ...]:
 
 def nothing(inv: Investigation) -> str:
     """No stretch passed the threshold."""
+    missing = fact_number(inv.survey.facts, "missing_percent")
+    gaps = f"; {number(missing)} % of the readings are missing and were not judged" if missing >= MUCH_MISSING else ""
     return (
         f"**Nothing in {name(inv.survey.locus.sample)} stands out**: over {count(int(fact_number(inv.survey.facts, 'rows')), 'row')} the "
-        f"highest score is {number(inv.survey.score or 0.0)}, the threshold {number(inv.survey.threshold or 0.0)} {cite(inv.survey)}."
+        f"highest score is {number(inv.survey.score or 0.0)}, the threshold {number(inv.survey.threshold or 0.0)}{gaps} {cite(inv.survey)}."
     )
 
 
@@ -78,9 +84,12 @@ def _changed(facts: Any) -> str:
     if change["kind"] == "missing":
         return said
     if change["kind"] == "flatline" and change["during"] is not None:
-        return f"{said}, stuck at {number(change['during'])}{unit}"
-    if change["kind"] == "spike" and change["peak"] is not None and change["before"] is not None:
-        to = "to a peak of" if change["peak"] >= change["before"] else "down to"
+        still = ""
+        if "still_from_s" in facts:
+            still = f" from {time_said(facts, facts['still_from_s'])} to {time_said(facts, facts['still_to_s'])}"
+        return f"{said}, stuck at {number(change['during'])}{unit}{still}"
+    if change["kind"] in ("spike", "dip") and change["peak"] is not None and change["before"] is not None:
+        to = "down to" if change["kind"] == "dip" else "to a peak of"
         return f"{said}, from {number(change['before'])}{unit} {to} {number(change['peak'])}{unit}"
     if change["before"] is not None and change["during"] is not None:
         return f"{said}, from {number(change['before'])}{unit} before to {number(change['during'])}{unit} during it"

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from asking import SAMPLES, ask
 
-from agent.reply import Panel, Reply, StepDone, StepStarted, TextDelta
+from agent.reply import Panel, Progress, Reply, StepDone, StepStarted, TextDelta
 from agent.session import Session, list_threads
-from agent.verify import check_sentence, cited_ids, claims_of
+from agent.verify import cited_ids, claims_of
 from core.errors import BadInput
 from core.evidence import Interval
 
-SAMPLES = Path(__file__).parents[2] / "samples"
 FILES = {"video": "crossing.mp4", "image": "tiles", "series": "pump.csv", "events": "workstation.jsonl"}
 QUESTIONS = (
     "what is wrong here, when, and how bad?", "when?", "where exactly?", "which one?", "who did it?", "why?", "how bad is it?",
@@ -37,31 +37,14 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ses
     home = tmp_path_factory.mktemp("home")
     opened = {kind: Session(home=home) for kind in FILES}
     for kind, session in opened.items():
-        last(session, QUESTIONS[0], files=[SAMPLES / FILES[kind]])
+        ask(session, QUESTIONS[0], files=[SAMPLES / FILES[kind]])
     yield opened
     for session in opened.values():
         session.close()
 
 
-def last(session: Session, question: str, **given: object) -> Reply:
-    *_, reply = session.ask(question, **given)  # type: ignore[arg-type]
-    assert isinstance(reply, Reply)
-    return reply
-
-
 def first(session: Session) -> Reply:
     return session.history()[0].reply
-
-
-def assert_resolves(reply: Reply) -> None:
-    """Every claim of every line is found in the evidence that comes with the reply."""
-    known = {e.id: e for e in reply.evidence}
-    assert set(cited_ids(reply.answer)) <= set(known)
-    assert reply.removed == ()
-    for line in reply.answer.splitlines():
-        if line.strip() and cited_ids(line):
-            check = check_sentence(line, known)
-            assert check.holds, (line, check.problems)
 
 
 def assert_only_fixed_texts_stand_without_evidence(reply: Reply, texts: str) -> None:
@@ -74,13 +57,12 @@ def assert_only_fixed_texts_stand_without_evidence(reply: Reply, texts: str) -> 
 @pytest.mark.parametrize("kind", FILES)
 def test_every_claim_of_every_answer_resolves(kind: str, sessions: dict[str, Session]) -> None:
     session = sessions[kind]
-    own = "\n".join(last(session, question).answer for question in ("what can you do?", "export a report"))
+    own = "\n".join(ask(session, question).answer for question in ("what can you do?", "export a report"))
     order = [question for question in QUESTIONS if not question.startswith("ignore")]
     random.Random(7).shuffle(order)
     for question in order:
-        reply = last(session, question)
+        reply = ask(session, question)
         assert reply.answer.strip(), question
-        assert_resolves(reply)
         assert_only_fixed_texts_stand_without_evidence(reply, own)
 
 
@@ -90,7 +72,7 @@ def test_a_follow_up_on_cached_evidence_is_quick(kind: str, sessions: dict[str, 
     seconds = []
     for question in ("why?", "how bad is it?", "when?", "list everything", "how do you know?"):
         start = time.perf_counter()
-        last(session, question)
+        ask(session, question)
         seconds.append(time.perf_counter() - start)
     assert sorted(seconds)[2] < 0.5
 
@@ -151,13 +133,13 @@ def test_steps_stream_before_the_answer(tmp_path: Path) -> None:
 
 def test_a_chat_survives_a_restart(tmp_path: Path) -> None:
     session = Session(home=tmp_path)
-    before = last(session, "what is wrong?", files=[SAMPLES / "pump.csv"])
+    before = ask(session, "what is wrong?", files=[SAMPLES / "pump.csv"])
     thread = session.thread
     session.close()
     assert [t.thread for t in list_threads(tmp_path)] == [thread]
     again = Session(thread=thread, home=tmp_path)
     assert again.history()[0].reply == before
-    follow = last(again, "why?")
+    follow = ask(again, "why?")
     assert follow.tools == ()
     assert set(cited_ids(follow.answer)) & {e.id for e in before.evidence}
 
@@ -179,11 +161,25 @@ def test_a_killed_turn_is_resumed_without_doing_things_twice(tmp_path: Path, mon
     assert not again.pending()
 
 
+def test_a_turn_that_was_stopped_says_so_and_goes_on_when_asked_again(tmp_path: Path) -> None:
+    session = Session(home=tmp_path)
+    for event in session.ask("what is wrong?", files=[SAMPLES / "pump.csv", SAMPLES / "tiles"]):
+        if isinstance(event, Progress):
+            session.stop()
+    stopped = session.history()[-1].reply
+    assert "You stopped this before `pump.csv` and 1 more were judged; ask again to go on." in stopped.answer
+    assert "could not judge" not in stopped.answer
+    assert (stopped.status, stopped.tools) == ("insufficient", ())
+    again = ask(session, "go on")
+    assert {run.source for run in again.tools} == {"pump.csv", "tiles"}
+    assert again.status == "abnormal"
+
+
 def test_one_unreadable_file_does_not_spoil_the_others(tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG\r\n\x1a\n truncated")
     session = Session(home=tmp_path / "home")
-    reply = last(session, "what is wrong?", files=[broken, SAMPLES / "pump.csv"])
+    reply = ask(session, "what is wrong?", files=[broken, SAMPLES / "pump.csv"])
     assert [name for name, _ in reply.refused] == ["broken.png"]
     assert "broken.png" in reply.answer
     assert reply.status == "abnormal"
@@ -193,10 +189,10 @@ def test_only_unreadable_files_give_one_sentence_and_the_chat_lives(tmp_path: Pa
     empty = tmp_path / "empty.csv"
     empty.write_bytes(b"")
     session = Session(home=tmp_path / "home")
-    reply = last(session, "what is wrong?", files=[empty])
+    reply = ask(session, "what is wrong?", files=[empty])
     assert reply.status == "insufficient"
     assert len(reply.answer.splitlines()) == 1
-    assert last(session, "hello").answer
+    assert ask(session, "hello").answer
 
 
 def test_a_question_that_is_too_long_is_refused_before_anything_is_kept(tmp_path: Path) -> None:
@@ -208,8 +204,8 @@ def test_a_question_that_is_too_long_is_refused_before_anything_is_kept(tmp_path
 
 def test_chats_see_only_their_own_files(tmp_path: Path) -> None:
     one, two = Session(home=tmp_path), Session(home=tmp_path)
-    last(one, "what is wrong?", files=[SAMPLES / "pump.csv"])
-    reply = last(two, "what is wrong?")
+    ask(one, "what is wrong?", files=[SAMPLES / "pump.csv"])
+    reply = ask(two, "what is wrong?")
     assert reply.evidence == ()
     assert "pump" not in reply.answer
 
@@ -225,8 +221,7 @@ def test_instructions_inside_a_log_are_quoted_and_not_followed(tmp_path: Path) -
     path.write_text("\n".join(json.dumps(line) for line in lines))
     session = Session(home=tmp_path / "home")
     for question in ("what is wrong here?", "list everything", "is there anything about mallory?"):
-        reply = last(session, question, **({"files": [path]} if question.startswith("what") else {}))
-        assert_resolves(reply)
+        reply = ask(session, question, **({"files": [path]} if question.startswith("what") else {}))
         assert "E77" not in cited_ids(reply.answer)
         for line in reply.answer.splitlines():  # whatever is quoted stands in backticks
             assert "<img" not in line.replace("`", " `").split("`")[0]

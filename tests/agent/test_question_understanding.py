@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from agent.grammar import understand
 from agent.intents import examples, nearest_intent
 from agent.question import INTENTS, Context, EntityIndex, PriorFinding, Request, SourceInfo
+from agent.reading.languages import detect_language
 
 PUMP = SourceInfo(
     name="pump.csv", kind="series", duration_s=86400.0, period_s=60.0, epoch_s=1709337600.0, time_base="clock",
@@ -170,3 +171,14 @@ def test_the_last_resort_is_similarity() -> None:
     lost = understand("gloop", Context(sources=(PUMP,)), embed=nothing_near)
     assert lost.intents == ("overview",)
     assert "did not understand" in lost.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("question", "language"),
+    [
+        ("compare sensor 3 with sensor 4", "en"), ("was sensor 4 ok?", "en"), ("is sensor 2 in error?", "en"),
+        ("was war mit sensor 4?", "de"), ("vergleiche sensor 3 mit sensor 4", "de"), ("ist sensor 3 kaputt?", "de"),
+    ],
+)  # fmt: skip
+def test_a_word_said_twice_makes_no_other_language(question: str, language: str) -> None:
+    assert detect_language(question) == language

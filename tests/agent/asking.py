@@ -1,0 +1,29 @@
+"""Asking a session as the tests do: the reply, with every claim of it found in the evidence that it cites."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from agent.reply import Reply
+from agent.session import Session
+from agent.verify import check_sentence, cited_ids
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+DATA = Path(os.environ.get("TELLTALE_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+def ask(session: Session, question: str, **given: object) -> Reply:
+    """The reply; nothing was removed from it, every line of it holds, and its lookups stay small."""
+    *_, reply = session.ask(question, **given)  # type: ignore[arg-type]
+    assert isinstance(reply, Reply)
+    assert reply.removed == (), question
+    known = {e.id: e for e in reply.evidence}
+    assert set(cited_ids(reply.answer)) <= set(known), question
+    for line in reply.answer.splitlines():
+        if line.strip() and cited_ids(line):
+            check = check_sentence(line, known)
+            assert check.holds, (line, check.problems)
+    assert all(len(json.dumps(e.to_json())) < 4000 for e in reply.evidence if e.tool.startswith("lookup_")), question
+    return reply
