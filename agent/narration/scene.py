@@ -59,8 +59,8 @@ class Scene:
         return render(
             "narrate_question", question=fenced(self.question), rules=[fenced(rule) for rule in self.rules],
             history=[{"question": fenced(q), "answer": _short(a)} for q, a in self.history[-MOST_TURNS:]],
-            evidence=evidence_rows(self.evidence), relations=[f"[{r.id}] {fenced(r.facts['relation'])}" for r in self.relations], draft=list(self.draft),
-            pictures=len(self.pictures),
+            evidence=evidence_rows(self.evidence), draft=list(self.draft),
+            relations=[f"[{r.id}] {fenced(r.facts['relation'])}" for r in self.relations], pictures=len(self.pictures),
         )  # fmt: skip
 
     def messages(self) -> list[BaseMessage]:

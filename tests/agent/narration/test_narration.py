@@ -215,7 +215,7 @@ def test_a_model_that_breaks_off_leaves_the_answer_to_the_rules_and_says_so(home
     assert reply.model == "embedded"
     assert "scripted:script did not answer (connection lost), so fixed rules wrote this." in reply.answer
     assert "flatline in `flow`" in reply.answer
-    assert not [e for e in events if isinstance(e, StepDone) and e.key == "narrate"][0].ok
+    assert not next(e for e in events if isinstance(e, StepDone) and e.key == "narrate").ok
 
 
 def test_a_model_that_cannot_be_opened_does_not_stop_the_chat(home: Path) -> None:

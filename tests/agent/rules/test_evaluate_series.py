@@ -183,6 +183,24 @@ def test_a_conversion_is_used_where_it_is_known(monkeypatch):
     assert any("6.89" in note for note in outcome.notes)
 
 
+@pytest.mark.parametrize(
+    ("value", "said", "unit", "difference", "wanted"),
+    [
+        (100, "psi", "bar", False, 6.8948),
+        (176, "°F", "°C", False, 80),
+        (9, "°F", "°C", True, 5),
+        (3000, "rpm", "Hz", False, 50),
+        (60, "l/min", "m³/h", False, 3.6),
+        (5, "kW", "W", False, 5000),
+    ],
+)
+def test_known_conversions(value, said, unit, difference, wanted):
+    pytest.importorskip("pint", reason="units are converted only where pint is installed")
+    found = units.in_unit(value, said, unit, difference=difference)
+    assert found.how == "converted"
+    assert found.value == pytest.approx(wanted, rel=1e-4)
+
+
 def test_without_a_unit_in_the_file_the_plain_number_is_compared_and_said():
     outcome = fired("pressure above 7 bar is an anomaly", series([5, 8]))
     assert spans(outcome.findings) == [(1.0, 2.0)]

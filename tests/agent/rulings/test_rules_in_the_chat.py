@@ -17,7 +17,7 @@ PUMP, LOG = SAMPLES / "pump.csv", SAMPLES / "workstation.jsonl"
 HIGH = "flag vibration above 3 mm/s"
 
 
-@pytest.fixture()
+@pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
     opened = Session(home=tmp_path)
     yield opened
