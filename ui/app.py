@@ -23,6 +23,7 @@ from ui.examples import Example, examples
 from ui.looking import Look, Looking
 from ui.messages import Bubble, Html, TurnView, bubbles
 from ui.plots import curve_figure
+from ui.switch import Switch
 
 DEFAULT_QUESTION = "What is wrong here?"
 
@@ -34,6 +35,7 @@ class Page:
         self.chats = chats
         self.strict = strict
         self.looking = Looking()
+        self.switch = Switch(chats.offer)
         self.examples: list[Example] = examples()
         self._finished: dict[tuple[str, int, bool], list[Any]] = {}
 
@@ -50,7 +52,7 @@ class Page:
                 earlier = gr.Radio([], label="Your chats", elem_id="tt-chats", container=False)
                 report = gr.Button("Save this chat as a report", size="sm", elem_id="tt-report", interactive=False)
                 download = gr.DownloadButton("Download", size="sm", visible=False, elem_id="tt-report-file")
-            about = gr.HTML(_header(""), elem_id="tt-header")
+            self.switch.build()
             self.chatbot = gr.Chatbot(
                 elem_id="tt-chat", show_label=False, label="Conversation", container=False, scale=1, height="100%", buttons=[],
                 layout="bubble", autoscroll=False, sanitize_html=True, allow_tags=False, feedback_options=None, latex_delimiters=[],
@@ -68,19 +70,25 @@ class Page:
                     container=False, submit_btn=True, stop_btn=False,
                 )  # fmt: skip
 
-            shown = [self.chatbot, thread, composer, normal, accordion, earlier, report, download]
+            switch = self.switch
+            shown = [self.chatbot, thread, composer, normal, accordion, earlier, report, download, *switch.outputs]
             quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 64}
             going = {**quiet, "trigger_mode": "multiple"}  # works also while the stream of the shown chat is open
-            blocks.load(
-                self.on_load, [browser], [browser, about, *shown], **quiet, api_visibility="private",
-            )  # fmt: skip
-            composer.submit(self.on_submit, [composer, normal, thread, browser], shown, **quiet, api_visibility="private")
+            blocks.load(self.on_load, [browser], [browser, *shown], **quiet, api_visibility="private")
+            asked = [composer, normal, thread, switch.held, browser]
+            composer.submit(self.on_submit, asked, shown, **quiet, api_visibility="private")
             composer.stop(self.on_stop, [thread, browser], None, queue=False, api_visibility="private")
-            self.chatbot.example_select(self.on_example, [browser], shown, **quiet, api_visibility="private")
+            self.chatbot.example_select(self.on_example, [switch.held, browser], shown, **quiet, api_visibility="private")
             self.chatbot.option_select(self.on_suggestion, [thread, browser], shown, **quiet, api_visibility="private")
             earlier.input(self.on_open, [earlier, browser], shown, **going, api_visibility="private")
             new.click(self.on_new, [browser], shown, **going, api_visibility="private")
             report.click(self.on_report, [thread, browser], [download], api_visibility="private")
+            chosen = [switch.held, thread, browser]
+            switch.pick.input(self.on_choose, [switch.pick, *chosen], switch.outputs, **going, api_visibility="private")
+            if not self.strict:
+                typed: Any = {"inputs": [switch.typed, *chosen], "outputs": switch.outputs, "api_visibility": "private", **going}
+                switch.typed.submit(self.on_choose, **typed)
+                switch.use.click(self.on_choose, **typed)
             thread.change(None, [thread], None, js="(thread) => window.telltaleThread(thread)")
             composer.change(None, [composer], None, js="(value) => window.telltaleFiles(value)")
         demo: gr.Blocks = blocks
@@ -92,21 +100,20 @@ class Page:
         """Greet a page: name the browser, list its chats, resume the chat of its address."""
         browser = browser if isinstance(browser, str) and len(browser) >= 20 else secrets.token_urlsafe(24)
         owner = self._owner(browser, request)
-        about = _header(self.chats.backend.describe())
         wanted = str(dict(request.query_params).get("thread", "")) if request else ""
         if not wanted:
-            yield (browser, about, *self._empty(owner))
+            yield (browser, *self._empty(owner))
             return
         try:
             chat = self.chats.get(wanted, owner, strict=self.strict)
         except UserError as error:
-            yield (browser, about, *self._empty(owner, note=str(error)))
+            yield (browser, *self._empty(owner, note=str(error)))
             return
         for update in self._follow(chat, owner, self.looking.enter(_page_of(request))):
-            yield (browser, about, *update)
+            yield (browser, *update)
 
     def on_submit(
-        self, value: dict[str, Any], normal: Sequence[str] | None, thread: str, browser: str, request: gr.Request
+        self, value: dict[str, Any], normal: Sequence[str] | None, thread: str, model: str, browser: str, request: gr.Request
     ) -> Iterator[Any]:
         """Run the question in the composer, with the files dropped there."""
         question = str((value or {}).get("text") or "").strip()
@@ -115,16 +122,27 @@ class Page:
         if not question and not files and not normals:
             yield self._nothing()
             return
-        yield from self._ask(question or DEFAULT_QUESTION, files, normals, thread, browser, request, uploaded=True)
+        yield from self._ask(question or DEFAULT_QUESTION, files, normals, thread, model, browser, request, uploaded=True)
 
-    def on_example(self, browser: str, request: gr.Request, event: gr.SelectData) -> Iterator[Any]:
+    def on_example(self, model: str, browser: str, request: gr.Request, event: gr.SelectData) -> Iterator[Any]:
         """Ask a bundled example in a new chat."""
         example = self.examples[int(event.index)]
-        yield from self._ask(example.question, list(example.files), list(example.normal), "", browser, request)
+        yield from self._ask(example.question, list(example.files), list(example.normal), "", model, browser, request)
 
     def on_suggestion(self, thread: str, browser: str, request: gr.Request, event: gr.SelectData) -> Iterator[Any]:
         """Ask a suggested follow-up."""
-        yield from self._ask(str(event.value), [], [], thread, browser, request)
+        yield from self._ask(str(event.value), [], [], thread, "", browser, request)
+
+    def on_choose(self, wanted: str, held: str, thread: str, browser: str, request: gr.Request) -> Any:
+        """Let another model answer this chat, or the chat that begins with the next question."""
+        try:
+            chat = self.chats.get(thread, self._owner(browser, request), strict=self.strict) if thread else None
+            model = self.chats.offer.accept(str(wanted or ""))
+            if chat is not None:
+                self.chats.choose(chat, model)
+        except UserError as error:
+            return self.switch.refused(held, error)
+        return self.switch.chosen(model)
 
     def on_stop(self, thread: str, browser: str, request: gr.Request) -> None:
         """Stop the turn in progress."""
@@ -160,14 +178,14 @@ class Page:
         return gr.DownloadButton(f"Download {path.name}", value=str(path), visible=True)
 
     def _ask(
-        self, question: str, files: list[Path], normal: list[Path], thread: str, browser: str, request: gr.Request,
+        self, question: str, files: list[Path], normal: list[Path], thread: str, model: str, browser: str, request: gr.Request,
         uploaded: bool = False,
     ) -> Iterator[Any]:  # fmt: skip
         """Start a turn (in a new chat when `thread` is empty) and show it as it goes."""
         owner = self._owner(browser, request)
         question = question[: limits().max_question_chars]
         try:
-            chat = self.chats.get(thread, owner, strict=self.strict) if thread else self.chats.create(owner)
+            chat = self.chats.get(thread, owner, strict=self.strict) if thread else self.chats.create(owner, model)
             if uploaded:
                 files, normal = self.chats.keep(chat.thread, files), self.chats.keep(chat.thread, normal)
             chat.start(question, files=files, normal=normal)
@@ -194,6 +212,7 @@ class Page:
                     messages, chat.thread if first else gr.skip(), box, gr.update(value=None) if first else gr.skip(),
                     gr.update(open=False) if first else gr.skip(), self._chat_list(owner, chat.thread) if first else gr.skip(),
                     gr.update(interactive=len(turns) > 1) if first else gr.skip(), _no_report() if first else gr.skip(),
+                    *(self.switch.show(chat.model) if first else self.switch.same()),
                 )  # fmt: skip
                 first = False
                 continue
@@ -201,18 +220,20 @@ class Page:
                 messages, chat.thread, gr.update(value=None, submit_btn=True, stop_btn=False) if first
                 else gr.update(submit_btn=True, stop_btn=False), gr.update(value=None) if first else gr.skip(),
                 gr.update(open=False), self._chat_list(owner, chat.thread), gr.update(interactive=bool(turns)), _no_report(),
+                *(self.switch.show(chat.model) if first else self.switch.same()),
             )  # fmt: skip
+            first = False
 
     def _empty(self, owner: str, note: str = "") -> Any:
         if note:
             gr.Warning(note.replace("<", "&lt;"))
         return (
             [], "", gr.update(value=None, submit_btn=True, stop_btn=False), gr.update(value=None), gr.update(open=False),
-            self._chat_list(owner, None), gr.update(interactive=False), _no_report(),
+            self._chat_list(owner, None), gr.update(interactive=False), _no_report(), *self.switch.show(self.chats.offer.given),
         )  # fmt: skip
 
     def _nothing(self) -> Any:
-        return tuple(gr.skip() for _ in range(8))
+        return (*(gr.skip() for _ in range(8)), *self.switch.same())
 
     def _chat_list(self, owner: str, current: str | None) -> Any:
         listed = [(title[:60] or "Untitled", thread) for title, thread in self.chats.listed(owner, strict=self.strict)]
@@ -311,13 +332,6 @@ def _browser_key() -> str:
     if not path.is_file():
         write_atomic(path, secrets.token_hex(32).encode())
     return path.read_text(encoding="ascii")
-
-
-def _header(model: str) -> str:
-    from html import escape
-
-    line = f'<span class="tt-model" title="{escape(model)}">{escape(model)}</span>' if model else ""
-    return f'<div class="tt-brand"><span class="tt-mark" aria-hidden="true"></span><strong>Telltale</strong>{line}</div>'
 
 
 def _placeholder() -> str:

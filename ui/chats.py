@@ -26,6 +26,7 @@ from agent.reply import Reply, TurnEvent
 from core.archive import write_atomic
 from core.errors import BadInput, UserError
 from ui.messages import TurnView, fold
+from ui.offer import Offer
 
 log = logging.getLogger(__name__)
 
@@ -62,17 +63,23 @@ class SessionLike(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
-    """Where sessions come from; the real one is `agent.session`, tests bring a scripted one."""
+    """Where sessions come from; the real one is `agent.session`, tests bring a scripted one.
 
-    open: Callable[[str | None], SessionLike]
+    `open` takes a chat (None for a new one) and the text of a model tier.
+    """
+
+    open: Callable[[str | None, str], SessionLike]
     threads: Callable[[], Sequence[Any]]
-    describe: Callable[[], str]
 
 
 class Chat:
-    """One open chat: its finished turns and, while it works, the turn in progress."""
+    """One open chat: its finished turns and, while it works, the turn in progress.
 
-    def __init__(self, opener: Callable[[], SessionLike]) -> None:
+    `model` is the tier that answers the next question; a turn in progress ends with the one it began with.
+    """
+
+    def __init__(self, opener: Callable[[str | None, str], SessionLike], thread: str | None, model: str = "embedded") -> None:
+        self._opener, self.model, self._answering = opener, model, model
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="telltale-chat")
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -80,7 +87,7 @@ class Chat:
         self._version = 0
         self._stop = False
         try:
-            self._session = self._worker.submit(opener).result()
+            self._session = self._worker.submit(opener, thread, model).result()
             self.turns: list[TurnView] = self._worker.submit(self._read_history).result()
             unfinished = self._worker.submit(self._session.pending).result()
         except BaseException:
@@ -110,7 +117,16 @@ class Chat:
             self.running = TurnView(question=question, files=names, normal=normals)
             self._version += 1
             self._stop = False
-        self._worker.submit(self._run, partial(self._session.ask, question, files=list(files), normal=list(normal)))
+            turn = partial(self._ask, self.model, question, files=list(files), normal=list(normal))
+        self._worker.submit(self._run, turn)
+
+    def _ask(self, model: str, question: str, *, files: Sequence[Path], normal: Sequence[Path]) -> Iterator[TurnEvent]:
+        """One turn; the session is opened anew when another model is to answer, so that nothing reaches the one before."""
+        if model != self._answering:
+            before, self._session = self._session, self._opener(self.thread, model)
+            self._answering = model
+            before.close()
+        yield from self._session.ask(question, files=files, normal=normal)
 
     def _run(self, turn: Callable[[], Iterator[TurnEvent]]) -> None:
         view = self.running or TurnView(question="")
@@ -205,17 +221,25 @@ class Chat:
 class Chats:
     """All open chats of a server, and who may see which."""
 
-    def __init__(self, backend: Backend, home: Path) -> None:
+    def __init__(self, backend: Backend, home: Path, offer: Offer | None = None) -> None:
         self.backend = backend
+        self.offer = offer or Offer()
         self._home = home
+        self._models = home / "page" / "models"
         self._owners = home / "page" / "owners"
         self._open: OrderedDict[str, Chat] = OrderedDict()
         self._lock = threading.Lock()
 
-    def create(self, owner: str) -> Chat:
-        """Open a new chat that belongs to `owner`."""
-        chat = Chat(lambda: self.backend.open(None))
+    def create(self, owner: str, model: str = "") -> Chat:
+        """Open a new chat that belongs to `owner`, with a model tier it may choose.
+
+        Raises:
+            UserError: the tier is not offered.
+        """
+        model = self.offer.accept(model) if model else self.offer.given
+        chat = Chat(self.backend.open, None, model)
         write_atomic(self._owners / chat.thread, _stamp(owner))
+        write_atomic(self._models / chat.thread, model.encode())
         self._keep(chat)
         return chat
 
@@ -240,9 +264,19 @@ class Chats:
                 return chat
         if thread not in {info.thread for info in self.backend.threads()}:
             raise missing
-        chat = Chat(lambda: self.backend.open(thread))
+        chat = Chat(self.backend.open, thread, self.offer.kept(self._model(thread)))
         self._keep(chat)
         return chat
+
+    def choose(self, chat: Chat, model: str) -> None:
+        """Let another model answer from the next question on; the chat remembers it.
+
+        Raises:
+            UserError: the tier is not offered; nothing has changed.
+        """
+        model = self.offer.accept(model)
+        write_atomic(self._models / chat.thread, model.encode())
+        chat.model = model
 
     def keep(self, thread: str, uploads: Sequence[Path]) -> list[Path]:
         """Move uploads from the server's passing storage to the chat's own folder, so that they are there after a restart."""
@@ -292,6 +326,12 @@ class Chats:
         except OSError:
             return None
 
+    def _model(self, thread: str) -> str:
+        try:
+            return (self._models / thread).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ""
+
     def _keep(self, chat: Chat) -> None:
         with self._lock:
             self._open[chat.thread] = chat
@@ -306,10 +346,10 @@ def _stamp(owner: str) -> bytes:
     return sha256(f"telltale owner {owner}".encode()).hexdigest().encode()
 
 
-def agent_backend(model: str = "embedded") -> Backend:
+def agent_backend() -> Backend:
     """Sessions of the real agent, imported when the first one is opened."""
 
-    def opened(thread: str | None) -> SessionLike:
+    def opened(thread: str | None, model: str) -> SessionLike:
         from agent.session import Session
 
         return Session(thread=thread, model=model)
@@ -319,9 +359,4 @@ def agent_backend(model: str = "embedded") -> Backend:
 
         return list_threads()
 
-    def describe() -> str:
-        from agent.session import describe_model
-
-        return describe_model(model)
-
-    return Backend(open=opened, threads=threads, describe=describe)
+    return Backend(open=opened, threads=threads)

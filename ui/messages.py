@@ -121,7 +121,7 @@ def bubbles(view: TurnView, *, key: str, link: Link, last: bool = True) -> list[
             shown.append(Bubble(role="assistant", parts=(Html(html=_answer(view.text, key, ())),)))
         return shown
     known = [item.id for item in reply.evidence]
-    parts: list[Part] = [Html(html=verdict_html(reply) + _answer(reply.answer, key, known))]
+    parts: list[Part] = [Html(html=verdict_html(reply) + reply_html(reply, key=key, known=known))]
     pictures = pictures_html(reply, key=key, link=link)
     parts += [Html(html=pictures)] if pictures else []
     parts += [panel for panel in reply.panels if panel.kind == "curve" and panel.data is not None]
@@ -141,6 +141,22 @@ def question_html(view: TurnView) -> str:
         names += f'<span class="tt-file tt-normal">normal: {html.escape(words)}</span>'
     files = f'<div class="tt-files">{names}</div>' if names else ""
     return f'<div class="tt-question">{html.escape(view.question)}</div>{files}'
+
+
+def reply_html(reply: Reply, *, key: str, known: Sequence[str]) -> str:
+    """The answer; when a language model wrote it, its name, and what it believes to see set apart from what was measured."""
+    if reply.model in (Reply.model, ""):
+        return _answer(reply.answer, key, known)
+    from agent.narration.narrator import VIEW_MARK  # not before a model has spoken: the page starts without what it needs
+
+    *lines, last = reply.answer.rstrip().split("\n")
+    view = ""
+    if last.startswith(f"_{VIEW_MARK}") and last.endswith("_"):
+        said = answer_html(last.removeprefix(f"_{VIEW_MARK}").removesuffix("_").strip(), key=key, known=known)
+        view = f'<aside class="tt-view"><b>{VIEW_MARK}</b>{said}</aside>'
+    answer = _answer("\n".join(lines) if view else reply.answer, key, known)
+    writer = f"Written by <b>{html.escape(reply.model)}</b>, checked against the evidence."
+    return f'{answer}{view}<p class="tt-writer tt-muted">{writer}</p>'
 
 
 def _answer(text: str, key: str, known: Sequence[str]) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 from core.errors import BadInput
 from core.settings import home, limits
+from models.chat.tiers import Tier
 from ui.chats import Backend, Chats, agent_backend
+from ui.offer import Offer
 
 log = logging.getLogger(__name__)
 
@@ -28,16 +31,17 @@ def serve(
     the background once the page is up.
 
     Raises:
-        BadInput: `auth` is malformed, or the port is taken.
+        UserError: `auth` is malformed, there is no such model tier, or the port is taken.
     """
     people = parse_auth(auth)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(home() / "page" / "files")
     (home() / "page" / "files").mkdir(parents=True, exist_ok=True)
-    chats = Chats(backend or agent_backend(model), home())
+    strict = bool(people) or host not in LOOPBACK
+    chats = Chats(backend or agent_backend(), home(), Offer(given=model, strict=strict))
     from ui.app import Page
 
-    demo = Page(chats, strict=bool(people) or host not in LOOPBACK).build()
+    demo = Page(chats, strict=strict).build()
     try:
         demo.launch(
             server_name=host, server_port=port, auth=people or None, share=False, prevent_thread_lock=True, quiet=True,
@@ -47,6 +51,8 @@ def serve(
     except OSError as error:
         raise BadInput(f"Port {port} on {host} cannot be used ({error}). Choose another with --port.") from error
     print(f"Telltale is at http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port} — stop it with Ctrl+C", flush=True)
+    if warning := Tier.parse(model).warning():
+        print(f"telltale: {warning}", file=sys.stderr, flush=True)
     if warm:
         threading.Thread(target=warm_up, name="telltale-warm-up", daemon=True).start()
     try:

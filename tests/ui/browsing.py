@@ -64,6 +64,7 @@ class Visit:
     def __init__(self, browser, url: str, *, width: int = 1280, height: int = 800, dark: bool = False) -> None:  # type: ignore[no-untyped-def]
         self.context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
         self.page = self.context.new_page()
+        self.page.set_default_timeout(60_000)  # the machine may be busy
         self.outside: list[str] = []
         self.page.on("request", self._note)
         self.url = url

@@ -36,7 +36,7 @@ class Store:
     opened: list[str] = field(default_factory=list)
 
     def backend(self) -> Backend:
-        return Backend(open=lambda thread: ScriptedSession(self, thread), threads=self.threads, describe=lambda: "Scripted tier.")
+        return Backend(open=lambda thread, model: ScriptedSession(self, thread, model), threads=self.threads)
 
     def threads(self) -> list[object]:
         @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Store:
 
 
 class ScriptedSession:
-    def __init__(self, store: Store, thread: str | None) -> None:
-        self.store = store
+    def __init__(self, store: Store, thread: str | None, model: str = "embedded") -> None:
+        self.store, self.model = store, model
         if thread is not None and thread not in store.turns:
             raise BadInput(f"chat {thread!r} does not exist.")
         self.thread = thread or f"chat{len(store.turns) + 1:04d}"
@@ -103,7 +103,7 @@ class ScriptedSession:
         )  # fmt: skip
         e3 = Evidence(id="E3", tool="window_pca", version="1", parameters={}, source=source, locus=Whole(sample=source))
         if not files and "again" not in question:
-            return Reply(answer="The peak was at 0:44 [E2].", status="insufficient", evidence=(e2,), model="scripted",
+            return Reply(answer="The peak was at 0:44 [E2].", status="insufficient", evidence=(e2,), model=self.model,
                          seconds=0.4, thread=self.thread)  # fmt: skip
         found = (
             Anomaly(label="scratch", source=source, loci=(e1.locus,), severity=3, severity_score=82.0, confidence=0.93,
@@ -114,7 +114,7 @@ class ScriptedSession:
         return Reply(
             answer=f"**{source}** has a scratch at the upper left [E1], and the pressure jumps from 0:42 to 0:47.5 [E2].\n\n"
             f"- It is *far* beyond the threshold.\n- The file says: {HOSTILE}\n\nThe rest looks normal [E3].",
-            status="abnormal", anomalies=found, evidence=(e1, e2, e3), panels=self.panels(source), model="scripted", seconds=0.6,
+            status="abnormal", anomalies=found, evidence=(e1, e2, e3), panels=self.panels(source), model=self.model, seconds=0.6,
             tools=(ToolRun(name="patch_search", source=source, seconds=0.4, reason="normal photos were given"),),
             refused=refused, thread=self.thread,
             suggestions=("Where exactly?", "Which sensor is to blame?", "Show me the evidence"),

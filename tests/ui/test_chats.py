@@ -85,7 +85,7 @@ class Endless(ScriptedSession):
 
 
 def test_a_running_turn_can_be_stopped_and_refuses_a_second_question(store: Store, tmp_path: Path):
-    backend = Backend(open=lambda thread: Endless(store, thread), threads=store.threads, describe=lambda: "")
+    backend = Backend(open=lambda thread, model: Endless(store, thread, model), threads=store.threads)
     chats = Chats(backend, tmp_path / "home")
     chat = chats.create("browser:ann")
     chat.start("how many?")
@@ -99,7 +99,7 @@ def test_a_running_turn_can_be_stopped_and_refuses_a_second_question(store: Stor
 
 
 def test_a_chat_is_listed_while_its_first_turn_runs(store: Store, tmp_path: Path):
-    backend = Backend(open=lambda thread: Endless(store, thread), threads=store.threads, describe=lambda: "")
+    backend = Backend(open=lambda thread, model: Endless(store, thread, model), threads=store.threads)
     chats = Chats(backend, tmp_path / "home")
     chat = chats.create("browser:ann")
     assert chats.listed("browser:ann", strict=False) == []
@@ -110,7 +110,7 @@ def test_a_chat_is_listed_while_its_first_turn_runs(store: Store, tmp_path: Path
 
 
 def test_a_page_that_goes_elsewhere_gets_no_late_update(store: Store, tmp_path: Path):
-    backend = Backend(open=lambda thread: Endless(store, thread), threads=store.threads, describe=lambda: "")
+    backend = Backend(open=lambda thread, model: Endless(store, thread, model), threads=store.threads)
     chats = Chats(backend, tmp_path / "home")
     chat = chats.create("browser:ann")
     chat.start("how many?")

@@ -17,6 +17,7 @@ from core.detector import DetectorSpec
 from core.registry import Catalogue
 from core.samples import Series, VideoClip
 from core.scores import ImageScore
+from models.chat.tiers import FORMS
 from ui.cli import main
 from ui.detect import detect
 
@@ -105,6 +106,8 @@ def test_doctor_fails_when_the_home_folder_cannot_be_used(telltale, tmp_path: Pa
         (["detect", "window_pca", "missing.csv", "--out", "o", "--kind", "smell"], "--kind 'smell'"),
         (["report", "nope", "--out", "r.html"], "no chat 'nope'"),
         (["ui", "--auth", "ann"], "user:password"),
+        (["ui", "--model", "embeded"], "Did you mean 'embedded'"),
+        (["ui", "--model", "endpoint:eyes"], "server's address"),
     ],
 )
 def test_user_errors_are_one_line_and_exit_2(
@@ -116,6 +119,25 @@ def test_user_errors_are_one_line_and_exit_2(
     assert said in run.err
     assert run.err.count("\n") == 1
     assert run.out == ""
+
+
+def test_the_forms_of_a_model_are_in_the_help(telltale):
+    for command in ("ask", "ui"):
+        said = " ".join(telltale(command, "--help").out.split())
+        assert all(form.split("@")[0] in said for form in FORMS.values()), said
+
+
+def test_what_leaves_this_machine_is_said_before_the_first_question(telltale, tmp_path: Path):
+    series = pump(tmp_path / "pump.csv")
+    far = telltale("ask", series, "-q", "hello", "--model", "endpoint:eyes@https://gpu.example.org/v1")
+    assert far.code == 0
+    assert (
+        far.err.splitlines()[0]
+        == "telltale: Questions, evidence and pictures of this chat are sent to gpu.example.org, encrypted."
+    )
+    near = telltale("ask", series, "-q", "hello", "--model", "endpoint:eyes@http://127.0.0.1:9/v1")
+    assert near.code == 0
+    assert "are sent to" not in near.err
 
 
 def hostile(folder: Path) -> dict[str, Path]:

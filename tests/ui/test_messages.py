@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from scripted import HOSTILE, ScriptedSession, Store
 
+from agent.narration.narrator import VIEW_MARK
 from agent.reply import Panel, Progress, Reply, StepDone, StepStarted, TextDelta
 from agent.reply_html import evidence_html, pictures_html, verdict_html
 from agent.report import report_html
@@ -165,3 +166,25 @@ def test_a_report_is_self_contained_and_escaped(session: ScriptedSession, tmp_pa
     assert "<img src=x" not in page
     assert "<script" not in page
     assert not re.search(r"""(?:src|href)=["']?https?:""", page)
+
+
+def answered(answer: str, model: str) -> str:
+    return html_of(bubbles(TurnView(question="?", reply=Reply(answer=answer, status="normal", model=model)), key="t", link=link))
+
+
+def test_who_wrote_an_answer_is_said_when_a_model_did():
+    assert "Written by" not in answered("All well.", "embedded")
+    shown = answered("All well.", "endpoint:<b>@http://host/v1")
+    assert '<p class="tt-writer tt-muted">Written by <b>endpoint:&lt;b&gt;@http://host/v1</b>' in shown
+    assert "tt-view" not in shown
+
+
+def test_what_a_model_believes_to_see_is_set_apart():
+    answer = f"It stops at 0:12.\n\n_{VIEW_MARK} In the picture a_man <img src=x> *waves*._"
+    shown = answered(answer, "local:eyes")
+    measured, view = shown.split('<aside class="tt-view">')
+    assert "It stops at 0:12." in measured
+    assert "a_man" not in measured
+    assert view.startswith(f"<b>{VIEW_MARK}</b><p>In the picture a_man &lt;img src=x&gt; <em>waves</em>.</p></aside>")
+    assert "tt-view" not in answered(answer, "embedded")
+    assert "tt-view" not in answered(f"_{VIEW_MARK} x._\n\nAnd more.", "local:eyes")
