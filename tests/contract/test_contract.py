@@ -12,6 +12,7 @@ from tools.catalog import catalogue
 
 FAST = {
     "patch_search": {"side": 96},
+    "text_decoder": {"side": 96, "simulated": 12, "steps": 20},
     "mutual_search": {"side": 96},
     "intrinsic": {"side": 96},
     "frame_novelty": {"side": 64, "flow_side": 64, "unit_s": 0.3},
