@@ -10,13 +10,13 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent.transactions import Transactional
 from core.archive import write_atomic
 from core.errors import BadInput
 from core.evidence import Evidence
@@ -59,7 +59,7 @@ class Upload:
     path: Path
 
 
-class EvidenceStore:
+class EvidenceStore(Transactional):
     """The store below one TELLTALE_HOME; safe to use from several threads of one process."""
 
     def __init__(self, home: Path) -> None:
@@ -79,21 +79,6 @@ class EvidenceStore:
         """Close the database."""
         with self._lock:
             self._db.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._db.execute(query, values).fetchall()
 
     # files
 

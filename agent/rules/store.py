@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from agent.rules.compile import Reading, definition_of, inverted
+from agent.transactions import Transactional
 from core.errors import BadInput, UnknownName
 from core.rules import Polarity, Rule, Scope
 
@@ -39,7 +38,7 @@ class Recorded:
     created: str
 
 
-class RuleStore:
+class RuleStore(Transactional):
     """The rules below one TELLTALE_HOME; safe to use from several threads and processes.
 
     >>> import tempfile
@@ -188,18 +187,3 @@ class RuleStore:
             (new.id, new.version, change, int(gone), undoes, json.dumps(new.to_json()), now),
         )
         return new
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._db.execute(query, values).fetchall()
