@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,24 +9,6 @@ from asking import SAMPLES, ask
 
 from agent.session import Session, list_threads
 from core.errors import BadInput
-
-
-@pytest.fixture(scope="module")
-def tiles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """Nine tiles, two of them damaged (4 and 7), beside four good ones."""
-    session = Session(home=tmp_path_factory.mktemp("tiles"))
-    ask(session, "what is wrong?", files=[SAMPLES / "tiles"], normal=[SAMPLES / "tiles_normal"])
-    yield session
-    session.close()
-
-
-@pytest.fixture(scope="module")
-def pump(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """The pump, asked once: two findings."""
-    session = Session(home=tmp_path_factory.mktemp("pump"))
-    ask(session, "what is wrong?", files=[SAMPLES / "pump.csv"])
-    yield session
-    session.close()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,15 +12,6 @@ from asking import DATA, SAMPLES, ask
 
 from agent.reply import Reply
 from agent.session import Session
-
-
-@pytest.fixture(scope="module")
-def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """A chat about the bundled log, asked the main question once."""
-    session = Session(home=tmp_path_factory.mktemp("home"))
-    ask(session, "what is wrong?", files=[SAMPLES / "workstation.jsonl"])
-    yield session
-    session.close()
 
 
 def rows(reply: Reply) -> list[int]:
@@ -44,8 +34,8 @@ def rows(reply: Reply) -> list[int]:
         ("did anyone read lsass memory?", 1110),
     ],
 )
-def test_kinds_of_events_are_found_by_what_they_are(chat: Session, question: str, row: int) -> None:
-    reply = ask(chat, question)
+def test_kinds_of_events_are_found_by_what_they_are(workstation: Session, question: str, row: int) -> None:
+    reply = ask(workstation, question)
     assert row in rows(reply)
     assert reply.status == "abnormal"  # the rows belong to the finding, which is told
 
@@ -55,20 +45,20 @@ def test_kinds_of_events_are_found_by_what_they_are(chat: Session, question: str
     ["was there a scheduled task created?", "any failed logins?", "is there a brute force attack?", "did anyone get in?",
      "were any files deleted?", "was there privilege escalation?", "did it spread to other computers?"],
 )  # fmt: skip
-def test_what_is_not_recorded_is_not_denied(chat: Session, question: str) -> None:
-    reply = ask(chat, question)
+def test_what_is_not_recorded_is_not_denied(workstation: Session, question: str) -> None:
+    reply = ask(workstation, question)
     assert reply.status != "normal"
     assert "one of the 1,534 rows" in reply.answer
     assert "what it does not record, it cannot show" in reply.answer
 
 
-def test_a_missing_task_names_what_comes_near(chat: Session) -> None:
-    assert rows(ask(chat, "was there a scheduled task created?")) == [1108]
+def test_a_missing_task_names_what_comes_near(workstation: Session) -> None:
+    assert rows(ask(workstation, "was there a scheduled task created?")) == [1108]
 
 
 @pytest.mark.parametrize("question", ["are there any unicorns?", "what did alice do?"])
-def test_words_that_stand_for_nothing_known_are_only_searched_literally(chat: Session, question: str) -> None:
-    reply = ask(chat, question)
+def test_words_that_stand_for_nothing_known_are_only_searched_literally(workstation: Session, question: str) -> None:
+    reply = ask(workstation, question)
     assert "which proves nothing" in reply.answer
     assert reply.status == "insufficient"
 
@@ -86,8 +76,8 @@ def test_words_that_stand_for_nothing_known_are_only_searched_literally(chat: Se
         ("to which address?", [1105, 1114, 1118, 1135]),
     ],
 )
-def test_relations_show_their_rows_in_order(chat: Session, question: str, shown: list[int]) -> None:
-    assert rows(ask(chat, question)) == shown
+def test_relations_show_their_rows_in_order(workstation: Session, question: str, shown: list[int]) -> None:
+    assert rows(ask(workstation, question)) == shown
 
 
 def test_it_is_the_process_of_the_finding_when_nobody_was_named(tmp_path: Path) -> None:
@@ -105,15 +95,15 @@ def test_it_is_the_process_of_the_finding_when_nobody_was_named(tmp_path: Path) 
     [("which user account was used?", "EXAMPLE\\jmiller"), ("which computer is it?", "WS-014"),
      ("which IP addresses were contacted?", "203.0.113.66"), ("which IP addresses were contacted?", "10.20.0.8")],
 )  # fmt: skip
-def test_accounts_computers_and_addresses_are_named(chat: Session, question: str, said: str) -> None:
-    assert f"`{said}`" in ask(chat, question).answer
+def test_accounts_computers_and_addresses_are_named(workstation: Session, question: str, said: str) -> None:
+    assert f"`{said}`" in ask(workstation, question).answer
 
 
-def test_the_attack_begins_where_it_begins(chat: Session) -> None:
+def test_the_attack_begins_where_it_begins(workstation: Session) -> None:
     """Not with the mail program's start in the morning, and it lasts as long as what it started."""
     truth = next(e for e in json.loads((SAMPLES / "truth.json").read_text()) if e["kind"] == "events")["anomalies"][0]
     start, end = (datetime.fromisoformat(truth[key]).replace(tzinfo=UTC).timestamp() for key in ("start", "end"))
-    reply = ask(chat, "when did the attack begin?")
+    reply = ask(workstation, "when did the attack begin?")
     facts = next(e for a in reply.anomalies for e in reply.evidence if e.id == a.evidence[0]).facts
     epoch = float(facts["epoch_s"])  # type: ignore[arg-type]
     assert abs(epoch + float(facts["first_s"]) - start) < 10  # type: ignore[arg-type]
@@ -122,35 +112,35 @@ def test_the_attack_begins_where_it_begins(chat: Session) -> None:
     assert "14:48:54" in reply.answer
 
 
-def test_a_stretch_of_the_attack_belongs_to_the_finding(chat: Session) -> None:
-    reply = ask(chat, "what happened between 14:37:33 and 14:37:35?")
+def test_a_stretch_of_the_attack_belongs_to_the_finding(workstation: Session) -> None:
+    reply = ask(workstation, "what happened between 14:37:33 and 14:37:35?")
     assert rows(reply) == [1104, 1105]
     assert reply.status == "abnormal"
     assert "none of them rare on its own, yet they touch the finding below" in reply.answer
     assert "0 of them rare" not in reply.answer
 
 
-def test_a_time_narrows_a_kind_of_event(chat: Session) -> None:
-    reply = ask(chat, "were any files written between 14:37:30 and 14:37:45?")
+def test_a_time_narrows_a_kind_of_event(workstation: Session) -> None:
+    reply = ask(workstation, "were any files written between 14:37:30 and 14:37:45?")
     assert rows(reply) == [1106]
 
 
-def test_a_harmless_handle_is_not_called_memory(chat: Session) -> None:
-    reply = ask(chat, "who talked to lsass?")
+def test_a_harmless_handle_is_not_called_memory(workstation: Session) -> None:
+    reply = ask(workstation, "who talked to lsass?")
     lines = [line for line in reply.answer.splitlines() if "MsMpEng.exe opened" in line]
     assert lines
     assert all("not enough to read its memory" in line for line in lines)
 
 
-def test_each_threshold_says_what_it_is_for(chat: Session) -> None:
-    said = ask(chat, "how do you know?").answer
+def test_each_threshold_says_what_it_is_for(workstation: Session) -> None:
+    said = ask(workstation, "how do you know?").answer
     assert "(for chains," in said
     assert "for single events," in said
 
 
-def test_a_question_for_what_is_malicious_still_gets_the_findings(chat: Session) -> None:
-    ask(chat, "what did powershell.exe do?")
-    reply = ask(chat, "which process looks malicious and what did it do?")
+def test_a_question_for_what_is_malicious_still_gets_the_findings(workstation: Session) -> None:
+    ask(workstation, "what did powershell.exe do?")
+    reply = ask(workstation, "which process looks malicious and what did it do?")
     assert "svcupd.exe" in reply.answer
     assert not rows(reply)
 
@@ -191,12 +181,12 @@ def test_a_real_capture_is_told_worst_first_and_its_relations_hold(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("question", "row"), [("who wrote svcupd.exe?", 1106), ("who wrote the file dbg7f2.bin", 1111)])
-def test_who_wrote_a_file(chat: Session, question: str, row: int) -> None:
-    assert rows(ask(chat, question)) == [row]
+def test_who_wrote_a_file(workstation: Session, question: str, row: int) -> None:
+    assert rows(ask(workstation, question)) == [row]
 
 
-def test_a_file_that_the_log_does_not_name_was_written_by_nobody_there(chat: Session) -> None:
-    reply = ask(chat, "who created lsass.dmp?")
+def test_a_file_that_the_log_does_not_name_was_written_by_nobody_there(workstation: Session) -> None:
+    reply = ask(workstation, "who created lsass.dmp?")
     assert "`lsass.dmp` stands in none of the 1,534 rows" in reply.answer
     assert reply.anomalies == ()
 
@@ -204,8 +194,8 @@ def test_a_file_that_the_log_does_not_name_was_written_by_nobody_there(chat: Ses
 @pytest.mark.parametrize(
     "question", ["how many events are there?", "how many log entries?", "how many suspicious events are there?"]
 )
-def test_events_are_counted(chat: Session, question: str) -> None:
+def test_events_are_counted(workstation: Session, question: str) -> None:
     lines = (SAMPLES / "workstation.jsonl").read_text().splitlines()
-    answer = ask(chat, question).answer
+    answer = ask(workstation, question).answer
     assert answer.startswith(f"**{sum(bool(line.strip()) for line in lines):,} events**")
     assert "belong to the finding below" in answer

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from asking import SAMPLES, ask
+from asking import ask
 from PIL import Image
 
 from agent.examine.looks import looks_of
@@ -21,22 +20,6 @@ from agent.session import Session
 from agent.telling.image import named, normal, nothing
 from agent.verify import check_sentence
 from core.evidence import Evidence, Region, Whole
-
-
-@pytest.fixture(scope="module")
-def tiles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    session = Session(home=tmp_path_factory.mktemp("tiles"))
-    ask(session, "which tiles are damaged?", files=[SAMPLES / "tiles"], normal=[SAMPLES / "tiles_normal"])
-    yield session
-    session.close()
-
-
-@pytest.fixture(scope="module")
-def crossing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    session = Session(home=tmp_path_factory.mktemp("crossing"))
-    ask(session, "what happens here?", files=[SAMPLES / "crossing.mp4"])
-    yield session
-    session.close()
 
 
 def told(reply: Reply) -> set[str]:

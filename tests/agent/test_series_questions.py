@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,22 +32,6 @@ def rows() -> dict[str, list[tuple[str, float]]]:
         name.split(" ")[0]: [(stamp, float(line[name])) for stamp, line in zip(stamps, lines, strict=True)]
         for name in lines[0] if name != "timestamp"
     }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def pump(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    session = Session(home=tmp_path_factory.mktemp("pump"))
-    ask(session, "what is wrong?", files=[SAMPLES / "pump.csv"])
-    yield session
-    session.close()
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    session = Session(home=tmp_path_factory.mktemp("clip"))
-    ask(session, "what is wrong?", files=[SAMPLES / "crossing.mp4"])
-    yield session
-    session.close()
 
 
 def test_a_limit_that_is_never_passed_gives_no_and_the_nearest_reading(
@@ -131,8 +114,8 @@ def test_a_time_outside_the_data_is_no_verdict(pump: Session, question: str) -> 
     assert len(reply.answer.splitlines()) == 1
 
 
-def test_a_time_behind_the_end_of_a_video_is_no_verdict(clip: Session) -> None:
-    reply = ask(clip, "what happens at 0:25?")
+def test_a_time_behind_the_end_of_a_video_is_no_verdict(crossing: Session) -> None:
+    reply = ask(crossing, "what happens at 0:25?")
     assert (reply.status, reply.anomalies) == ("insufficient", ())
     assert "outside crossing.mp4" in reply.answer
 
@@ -145,7 +128,7 @@ def test_two_channels_are_compared_by_how_they_move(pump: Session, rows: dict[st
     assert "`vibration`" not in answer
 
 
-def test_two_times_are_compared(pump: Session, clip: Session, rows: dict[str, list[tuple[str, float]]]) -> None:
+def test_two_times_are_compared(pump: Session, crossing: Session, rows: dict[str, list[tuple[str, float]]]) -> None:
     day = {stamp: value for stamp, value in rows["flow"] if stamp.startswith("2026-03-07")}
     morning = np.mean([v for s, v in day.items() if "06:00" <= s[11:16] < "12:00"])
     afternoon = np.mean([v for s, v in day.items() if "12:00" <= s[11:16] < "18:00"])
@@ -154,7 +137,7 @@ def test_two_times_are_compared(pump: Session, clip: Session, rows: dict[str, li
     assert f"higher in the morning: {morning:.3g} m3/h on average" in answer
     assert f"against {afternoon:.3g} m3/h on average" in answer
     assert "at 3 pm: " in ask(pump, "compare 3 pm with 4 pm").answer
-    assert ask(clip, "compare 0:05-0:10 with 0:10-0:15").answer.startswith("Only 0:10-0:15 is abnormal")
+    assert ask(crossing, "compare 0:05-0:10 with 0:10-0:15").answer.startswith("Only 0:10-0:15 is abnormal")
 
 
 @pytest.mark.parametrize(
@@ -178,8 +161,8 @@ def test_facts_of_a_series(pump: Session, question: str, said: str) -> None:
     [("what is the duration of the video?", "lasts 0:20 (20 s)"), ("what's the frame rate?", "15 frames per second"),
      ("how many frames", "300 frames")],
 )  # fmt: skip
-def test_facts_of_a_video(clip: Session, question: str, said: str) -> None:
-    assert said in ask(clip, question).answer
+def test_facts_of_a_video(crossing: Session, question: str, said: str) -> None:
+    assert said in ask(crossing, question).answer
 
 
 @pytest.mark.parametrize(
@@ -189,10 +172,12 @@ def test_questions_about_findings_are_not_about_the_recording(pump: Session, que
     assert ask(pump, question).status == "abnormal"
 
 
-def test_the_words_of_a_stretch_name_the_finding_in_it(pump: Session, clip: Session) -> None:
+def test_the_words_of_a_stretch_name_the_finding_in_it(pump: Session, crossing: Session) -> None:
     answer = ask(pump, "how many are there on 7 March?").answer
     assert "lies one of the 2 abnormal stretches, a spike in `vibration`" in answer
-    assert ask(clip, "what happened between 0:12 and 0:15?").answer.startswith("From 0:12 to 0:15 lies the only abnormal stretch")
+    assert ask(crossing, "what happened between 0:12 and 0:15?").answer.startswith(
+        "From 0:12 to 0:15 lies the only abnormal stretch"
+    )
 
 
 def test_missing_values_and_gaps_are_counted(tmp_path: Path) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from asking import SAMPLES, ask
+from asking import ask
 
 from agent.examine.standstill import standstills
 from agent.session import Session
@@ -49,14 +48,6 @@ def test_a_stuck_sensor_is_found_at_its_rows_and_habits_are_not() -> None:
     gaps = noisy.copy()
     gaps[700:760] = np.nan
     assert standstills(one(gaps), 0) == []
-
-
-@pytest.fixture(scope="module")
-def pump(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    session = Session(home=tmp_path_factory.mktemp("pump"))
-    ask(session, "what is wrong?", files=[SAMPLES / "pump.csv"])
-    yield session
-    session.close()
 
 
 def test_a_time_in_which_a_sensor_is_stuck_is_not_normal(pump: Session) -> None:
