@@ -25,7 +25,7 @@ from core.samples import ImageSample, Sample
 from core.scores import ImageScore
 from models.patches import PatchEncoder
 from tools.catalog import ROWS
-from tools.image.patch_maps import orientations, picture_score, pixels_of, score_of
+from tools.image.patch_maps import orientations, picture_score, pixels_of, score_each
 from tools.image.simulated_defects import Pixels, simulate
 
 if TYPE_CHECKING:
@@ -126,12 +126,8 @@ class TextMap:
         require_batch(batch, ImageSample, self.spec.name)
         if self._decoder is None:
             raise NotFitted.of(self.spec.name)
-        scores = []
-        for number, sample in enumerate(batch, start=1):
-            pixels = pixels_of(sample, self.spec.name)
-            scores.append(score_of(sample.name, self._encoder, self._map(self._decoder, pixels), pixels))
-            step("photos", number, len(batch))
-        return scores
+        decoder = self._decoder
+        return score_each(batch, self.spec.name, self._encoder, lambda pixels: self._map(decoder, pixels))
 
     def reference_scores(self) -> NDArray[np.float32]:
         """Scores of the normal photos by a decoder that was trained on the other half of them.

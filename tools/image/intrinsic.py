@@ -22,12 +22,11 @@ from numpy.typing import NDArray
 from core.archive import load_arrays, save_arrays
 from core.detector import DetectorSpec, parameters, require_batch
 from core.errors import BadInput
-from core.progress import step
 from core.samples import ImageSample, Sample
 from core.scores import ImageScore
 from models.patches import PatchEncoder
 from tools.catalog import ROWS
-from tools.image.patch_maps import orientations, patch_vectors, pixels_of, score_of
+from tools.image.patch_maps import orientations, patch_vectors, score_each
 
 if TYPE_CHECKING:
     import torch
@@ -87,12 +86,7 @@ class Intrinsic:
             BadInput: an empty batch, or something that is not a photo.
         """
         require_batch(batch, ImageSample, self.spec.name)
-        scores = []
-        for number, sample in enumerate(batch, start=1):
-            pixels = pixels_of(sample, self.spec.name)
-            scores.append(score_of(sample.name, self._encoder, self._unexplained(pixels), pixels))
-            step("photos", number, len(batch))
-        return scores
+        return score_each(batch, self.spec.name, self._encoder, self._unexplained)
 
     def reference_scores(self) -> NDArray[np.float32]:
         """Scores of the normal photos given to `fit`; each was scored by itself, so they are held out by nature."""

@@ -6,13 +6,14 @@ Axes: features (h, w, C) of length 1; patch distances (h, w); heatmap (H, W) flo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import BadInput
+from core.progress import step
 from core.samples import ImageSample, Sample
 from core.scores import ImageScore
 from models.patches import PatchEncoder
@@ -72,3 +73,19 @@ def score_of(name: str, encoder: PatchEncoder, patches: NDArray[np.float32], pix
     smooth = gaussian_filter(np.asarray(patches, dtype=np.float32), BLUR_CELLS, mode="nearest")
     heatmap = encoder.to_pixels(smooth, pixels.shape[0], pixels.shape[1])
     return ImageScore(sample=name, score=picture_score(patches), heatmap=heatmap)
+
+
+def score_each(
+    batch: Sequence[Sample], name: str, encoder: PatchEncoder, measure: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+) -> list[ImageScore]:
+    """The score of each photo by itself; `measure` gives the patch distances (h, w) of its pixels (H, W, 3).
+
+    Raises:
+        BadInput: something is not a photo; `name` is the detector that says so.
+    """
+    scores = []
+    for number, sample in enumerate(batch, start=1):
+        pixels = pixels_of(sample, name)
+        scores.append(score_of(sample.name, encoder, measure(pixels), pixels))
+        step("photos", number, len(batch))
+    return scores

@@ -28,7 +28,7 @@ from core.samples import ImageSample, Sample
 from core.scores import ImageScore
 from models.patches import PatchEncoder
 from tools.catalog import ROWS
-from tools.image.patch_maps import orientations, patch_vectors, picture_score, pixels_of, score_of
+from tools.image.patch_maps import orientations, patch_vectors, picture_score, pixels_of, score_each
 
 if TYPE_CHECKING:
     import torch
@@ -133,14 +133,7 @@ class PatchSearch:
         require_batch(batch, ImageSample, self.spec.name)
         if self._memory is None:
             raise NotFitted.of(self.spec.name)
-        scores = []
-        for number, sample in enumerate(batch):
-            pixels = pixels_of(sample, self.spec.name)
-            vectors = patch_vectors(self._encoder, pixels)
-            patches = self._strangeness(vectors.flatten(0, 1)).reshape(vectors.shape[:2])
-            scores.append(score_of(sample.name, self._encoder, patches, pixels))
-            step("photos", number + 1, len(batch))
-        return scores
+        return score_each(batch, self.spec.name, self._encoder, self._distances)
 
     def reference_scores(self) -> NDArray[np.float32]:
         """Score of each normal photo against the memory without its own patches.
@@ -177,6 +170,11 @@ class PatchSearch:
         made._rarity = torch.from_numpy(arrays["rarity"]).to(device)
         made._reference = arrays["reference"]
         return made
+
+    def _distances(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Weighed distances (h, w) of a photo's patches to the memory."""
+        vectors = patch_vectors(self._encoder, pixels)
+        return self._strangeness(vectors.flatten(0, 1)).reshape(vectors.shape[:2])
 
     def _strangeness(self, vectors: torch.Tensor) -> NDArray[np.float32]:
         """d·d/(d + r) of unit vectors (P, C)."""
