@@ -1,4 +1,4 @@
-"""What normal looks like for one set of channels: scale, window patterns, and how energies usually waver.
+"""What normal looks like for one set of channels: scale, window patterns, usual shapes, and how energies usually waver.
 
 Learned in two ways. From normal series: patterns are fitted on three quarters and measured on the fourth, in turn, so the
 statistics are held out and include slow drift between the quarters. From the scored series itself: fit, set the strangest
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from core.errors import BadInput
 from core.progress import step
 from tools.series.excess import Normality, channel_excess, combine, learn_normality, lift, persistent, usual_scales
+from tools.series.shapes import Shapes, learn_shapes, shape_energy, usual_lengths
 from tools.series.windows import (
     Basis,
     Scale,
@@ -52,15 +53,25 @@ class Settings:
     bound: float
     trim: float
     seed: int
+    shapes: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class View:
+    """Usual shapes of one length, and what held-out normal distances to them look like."""
+
+    shapes: Shapes
+    normality: Normality
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
-    """Everything scoring needs."""
+    """Everything scoring needs; `normality` is that of the residuals of `basis`."""
 
     scale: Scale
     basis: Basis
     normality: Normality
+    views: tuple[View, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,13 +114,21 @@ def score_values(values: Array, model: Model, settings: Settings, *, causal: boo
     """Scores (T,), channel shares (T, M) and the validity mask (T,) of one series."""
     prepared = prepare(values, model.scale, window=model.basis.window, clip=settings.clip)
     energy = energies(prepared, model.basis, bound=settings.bound)
-    return _finish(energy, prepared.idle, model.normality, causal=causal)
+    return _finish(energy, _distances(prepared, model), prepared.idle, model, causal=causal)
+
+
+def _distances(prepared: Prepared, model: Model) -> list[Array]:
+    """Energies (T, M) of the distance to each view's shapes."""
+    return [shape_energy(prepared.z, view.shapes) for view in model.views]
 
 
 def _finish(
-    energy: Array, idle: NDArray[np.bool_], normality: Normality, *, causal: bool
+    energy: Array, distances: Sequence[Array], idle: NDArray[np.bool_], model: Model, *, causal: bool
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
-    scores, shares = combine(channel_excess(energy, normality, trailing=causal, idle=idle, settle=not causal))
+    excess = channel_excess(energy, model.normality, trailing=causal, idle=idle, settle=not causal)
+    for distance, view in zip(distances, model.views, strict=True):
+        excess += channel_excess(distance, view.normality, trailing=causal, idle=idle, settle=not causal)
+    scores, shares = combine(excess)
     scores[idle] = 0.0
     shares[idle] = 0.0
     return scores, shares, ~idle
@@ -136,32 +155,50 @@ def choose_window(series: Sequence[Array], wanted: int) -> int:
 
 
 def learn_from_normal(series: Sequence[Array], settings: Settings, *, causal: bool) -> tuple[Model, Array]:
-    """A model of normal series (T_i, M), and the held-out score of each of their steps with readings."""
+    """A model of normal series (T_i, M), and the held-out score of each of their steps with readings.
+
+    A `causal` model has no shapes: a window that a step lies in ends after it.
+    """
     window = choose_window(series, settings.window)
     pieces, folds = _cut([part for values in series for part in stretches(values)], window)
+    lengths = () if causal or not settings.shapes else usual_lengths(max(map(len, pieces)) // 2)
     held_out: list[Array] = [np.empty(0, np.float32)] * len(pieces)
+    apart: list[list[Array]] = [[] for _ in pieces]
     idle: list[NDArray[np.bool_]] = [np.empty(0, bool)] * len(pieces)
     numbers = sorted(set(folds))
     for done, fold in enumerate(numbers):
         step("learning what is normal", done, len(numbers) + 1)
         rest = [p for p, f in zip(pieces, folds, strict=True) if f != fold] or pieces
-        scale = measure_scale(rest)
-        basis = _basis([fill(p, scale.mean)[0] for p in rest], scale, window, settings)
+        scale, basis, shapes = _learned(rest, window, lengths, settings)
         for i in (i for i, f in enumerate(folds) if f == fold):
             prepared = prepare(pieces[i], scale, window=window, clip=settings.clip)
             held_out[i], idle[i] = energies(prepared, basis, bound=settings.bound), prepared.idle
-    scale = measure_scale(pieces)
-    basis = _basis([fill(p, scale.mean)[0] for p in pieces], scale, window, settings)
-    scales = usual_scales(window, sum(len(p) for p in pieces))
-    normality = learn_normality(held_out, scales=scales, keep=[~i for i in idle])
+            apart[i] = [shape_energy(prepared.z, one) for one in shapes]
+    scale, basis, shapes = _learned(pieces, window, lengths, settings)
+    keep = [~i for i in idle]
+    normality = learn_normality(held_out, scales=usual_scales(window, sum(len(p) for p in pieces)), keep=keep)
+    views = tuple(
+        View(shapes=one, normality=learn_normality([a[n] for a in apart], scales=(1,), keep=keep)) for n, one in enumerate(shapes)
+    )
+    model = Model(scale=scale, basis=basis, normality=normality, views=views)
     # Each quarter is rebuilt by the others' patterns but judged by the statistics of all four, as new data will be: leaving it
     # out of these too made anything that only one quarter does set the threshold, above every real incident.
-    finished = [_finish(e, i, normality, causal=causal) for e, i in zip(held_out, idle, strict=True)]
-    reference = [scores[valid] for scores, _, valid in finished]
-    return Model(scale=scale, basis=basis, normality=normality), np.concatenate(reference)
+    finished = [_finish(e, a, i, model, causal=causal) for e, a, i in zip(held_out, apart, idle, strict=True)]
+    return model, np.concatenate([scores[valid] for scores, _, valid in finished])
 
 
-def learn_from_itself(values: Array, settings: Settings) -> Model:
+def _learned(
+    pieces: Sequence[Array], window: int, lengths: Sequence[int], settings: Settings
+) -> tuple[Scale, Basis, list[Shapes]]:
+    """Scale, patterns and shapes of these pieces (T_i, M)."""
+    scale = measure_scale(pieces)
+    z = [standardise(fill(p, scale.mean)[0], scale, settings.clip) for p in pieces]
+    basis = learn_basis(z, window=window, components=settings.components, explained=settings.explained, seed=settings.seed)
+    shapes = [learn_shapes(z, length=length, count=settings.shapes, seed=settings.seed) for length in lengths]
+    return scale, basis, shapes
+
+
+def learn_from_itself(values: Array, settings: Settings, *, causal: bool) -> Model:
     """A model of the bulk of one series (T, M): fit, set the strangest `trim` share of its steps aside, fit again."""
     window = choose_window([values], settings.window)
     pieces = stretches(values)
@@ -184,7 +221,13 @@ def learn_from_itself(values: Array, settings: Settings) -> Model:
         energy = [energies(p, basis, bound=settings.bound) for p in prepared]
     keep = _bulk(energy, keep, usable, window, settings.trim)
     scales = usual_scales(window, sum(len(p) for p in pieces))
-    return Model(scale=scale, basis=basis, normality=learn_normality(energy, scales=scales, keep=keep))
+    normality = learn_normality(energy, scales=scales, keep=keep)
+    views = []
+    for length in () if causal or not settings.shapes else usual_lengths(max(map(len, pieces)) // 4):
+        z = [p.z for p in prepared]
+        shapes = learn_shapes(z, length=length, count=settings.shapes, seed=settings.seed, keep=keep)
+        views.append(View(shapes=shapes, normality=learn_normality([shape_energy(p, shapes) for p in z], scales=(1,), keep=keep)))
+    return Model(scale=scale, basis=basis, normality=normality, views=tuple(views))
 
 
 def stretches(values: Array) -> list[Array]:
@@ -206,11 +249,6 @@ def _bulk(
     oddness = [uniform_filter1d(np.log1p(e / level).mean(axis=1), window, mode="nearest") for e in energy]
     limit = np.quantile(np.concatenate([o[u] for o, u in zip(oddness, usable, strict=True)]), 1.0 - trim)
     return [np.asarray(u & (o <= limit)) for o, u in zip(oddness, usable, strict=True)]
-
-
-def _basis(filled: Sequence[Array], scale: Scale, window: int, settings: Settings) -> Basis:
-    z = [standardise(f, scale, settings.clip) for f in filled]
-    return learn_basis(z, window=window, components=settings.components, explained=settings.explained, seed=settings.seed)
 
 
 def _cut(series: Sequence[Array], window: int) -> tuple[list[Array], list[int]]:

@@ -2,7 +2,8 @@
 
 After Jackson & Mudholkar (1979), control procedures for residuals of principal components, on sliding windows; the strongest
 method of TSB-AD (Liu & Paparrizos, NeurIPS 2024) on multivariate series. Own additions: coefficients limited to their usual
-reach, held-out statistics per channel, and several time scales (tools.series.excess). Axes (T steps, M channels).
+reach, held-out statistics per channel, several time scales (tools.series.excess) and, as an option, the distance to the nearest of
+a few usual windows (tools.series.shapes). Axes (T steps, M channels).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from core.scores import PointScores
 from core.settings import limits
 from tools.catalog import ROWS
 from tools.series.excess import Normality
-from tools.series.model import Model, Settings, learn_from_itself, learn_from_normal, score_values, shifted
+from tools.series.model import Model, Settings, View, learn_from_itself, learn_from_normal, score_values, shifted
+from tools.series.shapes import Shapes
 from tools.series.stream import SeriesStream
 from tools.series.windows import Basis, Scale
 
@@ -36,7 +38,8 @@ class WindowPCA:
     With `fit`, normal is what the given series do. Without, each scored series is its own reference: its patterns are
     learned twice more after the strangest `trim` of its steps is set aside, so odd steps must be a minority.
 
-    Scores are float32 (T,), about 0.7·scales·√M on normal data, higher = stranger; `channels` (T, M) add up to the score.
+    Scores are float32 (T,), about 0.7·scales·√M on normal data (a length of shapes counts as a scale), higher = stranger;
+    `channels` (T, M) add up to the score.
     Gaps are forward-filled (before the first reading: the normal mean). A step with no reading at all is `valid=False` and
     scores 0; a channel that usually reports and is silent for longer than a window is odd by itself. A channel that never
     moved in the normal data counts a fixed amount when it does, whatever the size of the move. A single channel's window is
@@ -50,7 +53,10 @@ class WindowPCA:
         clip: limit of standardised readings, in standard deviations.
         bound: limit of a pattern's coefficient, in its usual reach.
         trim: share of steps set aside when a series is its own reference.
-        causal: use only long averages that end at the step, as `stream` does.
+        causal: use only long averages that end at the step, and no shapes, as `stream` does.
+        shapes: usual shapes kept for each of three window lengths, whose distances then count too; 0 for none. They find long
+            stretches more surely (SMD without history: AUROC .87 to .90) and smear their beginnings and ends over the windows,
+            which a person who asks "since when?" pays for: hence none by default.
         seed: for the randomised decomposition of wide data.
 
     Raises:
@@ -70,21 +76,21 @@ class WindowPCA:
 
     def __init__(
         self, *, window: int = 16, components: int = 20, explained: float = 0.9, clip: float = 20.0, bound: float = 4.0,
-        trim: float = 0.1, causal: bool = False, seed: int = 0,
+        trim: float = 0.1, causal: bool = False, seed: int = 0, shapes: int = 0,
     ) -> None:  # fmt: skip
         longest, most = limits().max_window, limits().max_components
         for name, value, good in (
             ("window", window, 2 <= window <= longest), ("components", components, 1 <= components <= most),
             ("explained", explained, 0 < explained <= 1), ("clip", clip, clip > 0), ("bound", bound, bound > 0),
-            ("trim", trim, 0 < trim < 0.5),
+            ("trim", trim, 0 < trim < 0.5), ("shapes", shapes, 0 <= shapes <= most),
         ):  # fmt: skip
             if not good:
                 raise BadInput(
                     f"{name}={value!r}: expected window ≥ 2 (at most {longest:,}), components ≥ 1 (at most {most:,}), "
-                    "0 < explained ≤ 1, clip and bound > 0, 0 < trim < 0.5."
+                    f"0 < explained ≤ 1, clip and bound > 0, 0 < trim < 0.5, 0 ≤ shapes ≤ {most:,}."
                 )
         self.window, self.components, self.clip, self.bound = window, components, clip, bound
-        self.explained, self.trim, self.causal, self.seed = explained, trim, causal, seed
+        self.explained, self.trim, self.causal, self.seed, self.shapes = explained, trim, causal, seed, shapes
         self._model: Model | None = None
         self._channels: tuple[str, ...] = ()
         self._reference = np.empty(0, np.float32)
@@ -149,7 +155,10 @@ class WindowPCA:
             arrays |= {"mean": scale.mean, "spread": scale.spread, "quiet": scale.quiet, "missing": scale.missing}
             arrays |= {"centre": basis.centre, "patterns": basis.patterns, "reach": basis.reach}
             arrays |= {"level": normality.level, "log_centre": normality.centre, "log_spread": normality.spread}
-            state |= {"window": basis.window, "scales": list(normality.scales)}
+            for n, view in enumerate(self._model.views):
+                arrays |= {f"shapes{n}": view.shapes.centres, f"shapes{n}_level": view.normality.level}
+                arrays |= {f"shapes{n}_centre": view.normality.centre, f"shapes{n}_spread": view.normality.spread}
+            state |= {"window": basis.window, "scales": list(normality.scales), "views": len(self._model.views)}
         save_arrays(path, name=self.spec.name, parameters=parameters(self), arrays=arrays, state=state)
 
     @classmethod
@@ -172,6 +181,16 @@ class WindowPCA:
                     level=arrays["level"], centre=arrays["log_centre"], spread=arrays["log_spread"],
                     scales=tuple(state["scales"]),
                 ),
+                views=tuple(
+                    View(
+                        shapes=Shapes(centres=arrays[f"shapes{n}"]),
+                        normality=Normality(
+                            level=arrays[f"shapes{n}_level"], centre=arrays[f"shapes{n}_centre"], spread=arrays[f"shapes{n}_spread"],
+                            scales=(1,),
+                        ),
+                    )
+                    for n in range(state["views"])
+                ),
             )  # fmt: skip
         return detector
 
@@ -185,6 +204,7 @@ class WindowPCA:
             bound=self.bound,
             trim=self.trim,
             seed=self.seed,
+            shapes=self.shapes,
         )
 
     def _checked(self, batch: Sequence[Sample]) -> list[Series]:
@@ -212,7 +232,7 @@ class WindowPCA:
 
     def _itself(self, series: Series) -> Model:
         try:
-            return learn_from_itself(series.values, self._settings)
+            return learn_from_itself(series.values, self._settings, causal=self.causal)
         except BadInput as error:
             raise BadInput(f"series {series.name!r}: {error}") from error
 
