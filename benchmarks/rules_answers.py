@@ -86,7 +86,7 @@ def _opened(source: Path, looker: Looker | None) -> tuple[Material, list[SourceI
     from readers.open import open_path
 
     opened = open_path(source)
-    return replace(gather(opened), looker=looker), [describe_source(opened)]
+    return gather(opened, looker=looker), [describe_source(opened)]
 
 
 def _asked(check: Check, material: Material, infos: Sequence[SourceInfo]) -> Answer:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 Span = tuple[float, float]
 DEVELOPMENT = frozenset({"Subject_3_Fall_19", "Subject_3_ADL_19", "avenue 12", "avenue 16"})
-"""Clips that the tracker's thresholds were set on (docs/tracks.md); three unnamed everyday clips of surv_fights were too."""
+"""Clips that the tracker's thresholds were set on (docs/tracks.md); so were the 18 everyday clips of surv_fights, without their labels. The
+other clips were looked at to learn why acts were missed, but no number was taken from them."""
 AVENUE_KINDS: Mapping[str, tuple[str, ...]] = {"17": (), "19": ("wrong direction",), "21": ("running",), "12": (), "16": ()}
 """What happens in the labelled stretches of avenue, read off the pictures: a man stands and throws (17), a man walks towards the
 camera, across the way of the others (19), a child runs (21). The two training clips are normal. In 08 a child skips and plays, which

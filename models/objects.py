@@ -32,6 +32,11 @@ LEAST_VARIANCE = 12.0
 KEPT_WEIGHT = 0.7
 """After `learn`, a still thing becomes background once it was there for 1 − this share of the history."""
 
+SPREAD, THIN, ISLAND = 0.8, 0.25, 0.1
+"""Width / height above which a moving area is no upright body: its box is then drawn around what is solid. That is what is at least this
+share of its thickest part (a forearm or a shin is about a third as thick as the trunk; edges of a carpet that slid, of a curtain or of
+a shadow are thinner), in pieces of at least this share of the largest one."""
+
 PERSON_WINDOW = (64, 128)
 """Width and height in pixels of the smallest upright person the HOG model can see."""
 
@@ -135,14 +140,19 @@ class MovingObjects:
         moving = cv2.morphologyEx(moving, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
         if self._rate > 0:
             moving = self._mend(moving, small)
-        count, _, stats, _ = cv2.connectedComponentsWithStats(moving, connectivity=8)
-        scale_x, scale_y = rgb.shape[1] / small.shape[1], rgb.shape[0] / small.shape[0]
         smallest = max(4.0, self.smallest_share * moving.size)
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(moving, connectivity=8)
+        scale_x, scale_y = rgb.shape[1] / small.shape[1], rgb.shape[0] / small.shape[0]
         found = []
-        for left, top, width, height, area in stats[1:count]:
-            if area >= smallest:
-                box = _box(left * scale_x, top * scale_y, (left + width) * scale_x, (top + height) * scale_y)
-                found.append((int(area), FoundObject(box, float(area / (width * height)), "moving")))
+        for index in range(1, count):
+            left, top, width, height, area = (int(v) for v in stats[index])
+            if area < smallest:
+                continue
+            x0, y0, x1, y1 = 0, 0, width, height
+            if width > SPREAD * height:
+                x0, y0, x1, y1, area = solid_box(labels[top : top + height, left : left + width] == index)
+            box = _box((left + x0) * scale_x, (top + y0) * scale_y, (left + x1) * scale_x, (top + y1) * scale_y)
+            found.append((area, FoundObject(box, area / ((x1 - x0) * (y1 - y0)), "moving")))
         return tuple(one for _, one in sorted(found, key=lambda pair: -pair[0]))
 
     def _start(self, shape: tuple[int, ...]) -> None:
@@ -234,6 +244,29 @@ class People:
             self._model = cv2.HOGDescriptor()
             self._model.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
         return self._model
+
+
+def solid_box(area: NDArray[np.bool_]) -> tuple[int, int, int, int, int]:
+    """The box x0, y0, x1, y1 of what is not thin in one connected area (H, W), and how many pixels that is.
+
+    >>> trunk_with_line = np.zeros((40, 60), bool)
+    >>> trunk_with_line[10:30, 5:25] = trunk_with_line[20:22, 25:60] = True
+    >>> solid_box(trunk_with_line)[:4]
+    (5, 10, 25, 30)
+    """
+    import cv2
+
+    padded = np.pad(area.astype(np.uint8), 1)
+    thick = round(2 * THIN * float(np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 3)).max()))
+    solid = padded
+    thick -= 1 - thick % 2  # a window of even width would shift the box by a pixel
+    if thick > 1:
+        solid = np.asarray(cv2.morphologyEx(padded, cv2.MORPH_OPEN, np.ones((thick, thick), np.uint8)))
+    count, _, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
+    pieces = np.asarray(stats[1:count], np.int64)
+    pieces = pieces[pieces[:, 4] >= ISLAND * pieces[:, 4].max()]
+    (x0, y0), (x1, y1) = pieces[:, :2].min(axis=0) - 1, (pieces[:, :2] + pieces[:, 2:4]).max(axis=0) - 1
+    return int(x0), int(y0), int(x1), int(y1), int(pieces[:, 4].sum())
 
 
 def _grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -14,19 +14,26 @@ MOST_CHARS = 600
 _LANGUAGES = {"de": "German", "fr": "French", "es": "Spanish"}
 _ENGLISH = word_set(
     """
-    above an and any are at below by every fine flag for from if in is less more must near never no normal not of on
-    or over started than the to under when while with within without
+    another after before can car cars clean closed door each enter has have high lid long low missing only open over people person
+    pressure running someone somebody temperature that their through two water who
+    above an and any anybody anyone anything are at below but by every except fine flag for from if in is less more must near never
+    no normal not of on opening or over started than the to under when while with within without
     """
 )
 _QUESTION = re.compile(
     r"^(?:is|are|was|were|does|do|did|has|have|can|could|will|would|what|when|where|which|who|why|how)\b(?! not\b| never\b)"
 )
+_CLAUSE = re.compile(
+    r"(?:when|where|who(?:ever)?|which)\b.*(?:,|\b(?:must|may not|should|shall|has to|have to|never|an? anomaly|not normal|critical)\b)"
+)
+"""What begins like a question and is none: "when the fan is off the pump must not run"."""
 _ORDERS = re.compile(
     r"\b(?:ignore|forget|disregard|override|bypass)\b.{0,30}\b(?:instructions?|prompts?|rules?|guidelines"
         r"|everything (?:above|before|you)|all (?:of )?the above)\b"
     r"|\b(?:system|developer) prompt\b|\byou are (?:now|a|an)\b|\bact as\b|\bpretend\b"
     r"|\b(?:delete|drop|remove|erase|disable) (?:all|every|the) (?:other )?(?:rules?|files?|tables?|evidence"
         r"|chats?)\b(?! .{0,40}(?:by|from|within|in the log))"
+    r"|^(?:always |please |just )*(?:say|answer|reply|claim|obey|execute|tell the)\b|\bdrop table\b|\bselect \*|\bdelete from\b"
     r"|\breveal\b.{0,30}\b(?:key|password|prompt)|\b(?:say|answer|reply|claim) (?:that )?(?:everything|all|nothing"
         r"|it) (?:is|are)\b|\bdo not tell the (?:user|person)\b"
 )  # fmt: skip
@@ -60,7 +67,7 @@ def check_text(text: str) -> str:
             "and take no "
             "other orders from them."
         )
-    if line.endswith("?") or (_QUESTION.search(lowered) and not re.match(r"(?:when|where|who(?:ever)?|which)\b.*,", lowered)):
+    if line.endswith("?") or (_QUESTION.search(lowered) and not _CLAUSE.match(lowered)):
         raise BadInput("That is a question, not a definition. Say it as a statement, e.g. “bicycles are fine here”.")
     return line
 
@@ -76,8 +83,10 @@ def check_language(line: str) -> None:
     core.errors.BadInput: This definition seems to be German. Without a language model I read definitions in English only: ...
     """
     words = re.findall(r"[^\W\d_]+", line.lower())
-    english = sum(w in _ENGLISH for w in words)
+    english = sum(w in _ENGLISH or (len(w) > 5 and w.endswith(("ing", "ed", "ly"))) for w in words)
     language = detect_language(line.lower())
+    if not english and any(c.isalpha() and not c.isascii() and c not in "µ" for w in words for c in w):
+        language = "other" if language == "en" else language
     if language == "other":
         raise BadInput(
             "This definition is not in a language that I can read without a language model. Write it in English, or choose "
@@ -89,7 +98,12 @@ def check_language(line: str) -> None:
             f"only: write it in "
             "English, or choose a model tier."
         )
-    if not english and len(words) > 4 and not any(w in wordlist("en") for w in words):
+    if (
+        not english
+        and len(words) > 4
+        and not re.search(r"\.(?:exe|dll|ps1)\b", line.lower())
+        and not any(w in wordlist("en") for w in words)
+    ):
         raise BadInput(
             "I recognise no English word in this definition. Without a language model I read definitions in English only: "
             "write it in "

@@ -15,7 +15,7 @@ from core.rules import Polarity
 from core.samples import Kind
 from tools.events.wording import Deed
 
-How: TypeAlias = Literal["above", "at least", "below", "at most", "between", "outside", "equal to", "on", "off"]
+How: TypeAlias = Literal["above", "at least", "below", "at most", "between", "outside", "equal to", "not equal to", "on", "off"]
 Measure: TypeAlias = Literal["value", "rise", "fall", "change", "gap", "flat"]
 Predicate: TypeAlias = Literal[
     "is there", "enters", "leaves", "is near", "is too close to", "runs", "falls", "stays", "is left behind", "goes the wrong way",
@@ -24,6 +24,7 @@ Predicate: TypeAlias = Literal[
 Place: TypeAlias = Literal[
     "upper", "lower", "left", "right", "centre", "edge", "upper left", "upper right", "lower left", "lower right"
 ]  # fmt: skip
+Column: TypeAlias = Literal["subject", "user", "host", "address", "object"]
 Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 Number: TypeAlias = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=3.2e8, allow_inf_nan=False)]
@@ -40,8 +41,9 @@ class SeriesCondition(Part):
     """Readings of one channel: `channel` as said ("pressure", "sensor 4", "*" for any), compared with `low` (and `high`).
 
     `measure`: the value itself; its rise, fall or change within `within_s` (`rate`: scaled to that time where readings lie further
-    apart); a gap without readings; or flat, where it does not change at all. It must last longer than `for_s` (`for_at_least`: at
-    least that long), or for `for_rows` readings in a row, and hold only while `when` holds.
+    apart) or within `within_rows` readings; a gap without readings; or flat, where it does not change at all. It must last longer than
+    `for_s` (`for_at_least`: at least that long), or for `for_rows` readings in a row, and hold only while `when` holds. With `minus` the
+    readings of that channel at the same moment are taken off first ("inlet above outlet").
     """
 
     kind: Literal["series"] = "series"
@@ -52,30 +54,44 @@ class SeriesCondition(Part):
     high: Number = 0.0
     unit: str = Field(default="", max_length=30)
     within_s: Seconds | None = None
+    within_rows: int | None = Field(default=None, ge=2, le=10_000_000)
     rate: bool = False
     for_s: Seconds | None = None
     for_at_least: bool = False
     for_rows: int | None = Field(default=None, ge=1, le=10_000_000)
     when: SeriesCondition | None = None
+    minus: Text | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> SeriesCondition:
         if self.how in ("between", "outside") and self.low >= self.high:
             raise ValueError(f"{self.how!r} needs low < high, got {self.low:g} and {self.high:g}")
-        if self.measure in ("rise", "fall", "change") and self.within_s is None:
-            raise ValueError(f"measure {self.measure!r} needs within_s, the seconds in which it happens")
-        if self.measure in ("gap", "flat") and self.for_s is None:
-            raise ValueError(f"measure {self.measure!r} needs for_s, how long it lasts")
+        if self.measure in ("rise", "fall", "change") and (self.within_s is None) == (self.within_rows is None):
+            raise ValueError(
+                f"measure {self.measure!r} needs within_s or within_rows, the seconds or readings in which it happens"
+            )
+        if self.measure in ("gap", "flat") and self.for_s is None and self.for_rows is None:
+            raise ValueError(f"measure {self.measure!r} needs for_s or for_rows, how long it lasts")
         if self.when is not None and self.when.when is not None:
             raise ValueError("a 'when' may not have a 'when' of its own")
         return self
 
 
 class Who(Part):
-    """Somebody or something in a log: `said` in words, and the `names` it stands for (file names, accounts, addresses; * matches)."""
+    """Somebody or something in a log: `said` in words, and the `names` it stands for (file names, accounts, addresses; * matches).
+
+    Without names it is anybody; `besides` are names that are not meant ("anyone but svchost.exe").
+    """
 
     said: Text
-    names: tuple[Text, ...] = Field(min_length=1, max_length=200)
+    names: tuple[Text, ...] = Field(default=(), max_length=200)
+    besides: tuple[Text, ...] = Field(default=(), max_length=200)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Who:
+        if not self.names and not self.besides:
+            raise ValueError("somebody in a log needs names or besides")
+        return self
 
 
 class EventCondition(Part):
@@ -83,7 +99,8 @@ class EventCondition(Part):
 
     `deeds` are acts (any of them); `concept` a thing logs tell of (failed logins, persistence …). `parent` started `subject`;
     `lineage` also counts its parents' parents. `text` must stand in the command line or message. `outside` keeps only addresses
-    beyond the private networks. `count` rows within `within_s` seconds (of the whole log without it), counted together or by `by`.
+    beyond the private networks. `count` rows within `within_s` seconds (of the whole log without it), counted together or by `by`;
+    with `distinct`, so many different ones of it. `user_besides` is an account that is not meant.
     """
 
     kind: Literal["events"] = "events"
@@ -94,18 +111,20 @@ class EventCondition(Part):
     parent: Who | None = None
     lineage: bool = False
     user: Text | None = None
+    user_besides: Text | None = None
     host: Text | None = None
     text: Text | None = None
     outside: bool = False
     count: int = Field(default=1, ge=1, le=10_000_000)
     within_s: Seconds | None = None
-    by: Literal["subject", "user", "host", "address", "object"] | None = None
+    by: Column | None = None
+    distinct: Column | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> EventCondition:
         from agent.lookups.log_concepts import CONCEPTS
 
-        if not (self.subject or self.deeds or self.concept or self.object or self.parent or self.user or self.text):
+        if not any((self.subject, self.deeds, self.concept, self.object, self.parent, self.user, self.user_besides, self.text)):
             raise ValueError("an event condition needs at least one of subject, deeds, concept, object, parent, user or text")
         if self.concept is not None and self.concept not in CONCEPTS:
             raise ValueError(f"concept {self.concept!r} is unknown; known: {', '.join(CONCEPTS)}")
@@ -190,13 +209,17 @@ Condition: TypeAlias = Annotated[
 
 
 class Hours(Part):
-    """A part of the day in seconds since midnight UTC or the file's own clock; it may pass midnight (from 22:00 to 6:00)."""
+    """A part of the day in seconds since midnight UTC or the file's own clock; it may pass midnight (from 22:00 to 6:00).
+
+    With `outside` all other times are meant ("outside working hours" is the night and the weekend).
+    """
 
     said: Text
     from_s: float = Field(ge=0, le=86_400)
     to_s: float = Field(ge=0, le=86_400)
     days: tuple[Annotated[int, Field(ge=0, le=6)], ...] = ()
     """Days of the week (Monday is 0); empty: every day."""
+    outside: bool = False
 
 
 class Definition(Part):

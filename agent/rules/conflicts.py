@@ -6,9 +6,10 @@ of readings and sizes are compared as intervals, names as sets; where that canno
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from agent.rules.compile import definition_of
 from agent.rules.conditions import (
@@ -23,10 +24,12 @@ from agent.rules.conditions import (
     Who,
 )
 from agent.rules.effects import stronger
+from agent.rules.evaluate_series import in_hours
+from agent.rules.ranges import range_of, ranges_meet
 from core.rules import Rule
 
-Range = tuple[float, float, bool, bool]
-"""Low, high, and whether each end belongs to it."""
+_MONDAY_S = 4 * 86_400.0
+"""A Monday, in seconds since 1970."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,46 +104,17 @@ def can_meet(a: Condition, b: Condition) -> bool:
     return isinstance(a, FindingCondition) and isinstance(b, FindingCondition) and a == b
 
 
-def range_of(how: str | None, low: float, high: float) -> list[Range]:
-    """The values that a comparison lets through, as intervals.
-
-    >>> range_of("above", 7, 7)
-    [(7, inf, False, False)]
-    """
-    inf = math.inf
-    table: dict[str, list[Range]] = {
-        "above": [(low, inf, False, False)], "at least": [(low, inf, True, False)], "below": [(-inf, low, False, False)],
-        "at most": [(-inf, low, False, True)], "between": [(low, high, True, True)], "equal to": [(low, low, True, True)],
-        "outside": [(-inf, low, False, False), (high, inf, False, False)],
-    }  # fmt: skip
-    return table.get(how or "", [(-inf, inf, False, False)])
-
-
-def ranges_meet(a: Sequence[Range], b: Sequence[Range]) -> bool:
-    """True when two sets of intervals have a value in common.
-
-    >>> ranges_meet(range_of("above", 7, 7), range_of("at most", 7, 7)), ranges_meet(range_of("at least", 7, 7), range_of("at most", 7, 7))
-    (False, True)
-    """
-    return any(_meet(x, y) for x in a for y in b)
-
-
-def _meet(x: Range, y: Range) -> bool:
-    low, high = max(x[0], y[0]), min(x[1], y[1])
-    if low != high:
-        return low < high
-    closed_low = all(r[2] for r in (x, y) if r[0] == low)
-    closed_high = all(r[3] for r in (x, y) if r[1] == high)
-    return closed_low and closed_high
-
-
 def _plain(text: str) -> str:
     words = [w for w in text.lower().split() if w not in ("a", "an", "the", "any", "some")]
     return " ".join(w[:-1] if w.endswith("s") and len(w) > 3 else w for w in words)
 
 
 def _series(a: SeriesCondition, b: SeriesCondition) -> bool:
-    if a.measure != b.measure or (_plain(a.channel) != _plain(b.channel) and "*" not in (a.channel, b.channel)):
+    if (
+        a.measure != b.measure
+        or a.minus != b.minus
+        or (_plain(a.channel) != _plain(b.channel) and "*" not in (a.channel, b.channel))
+    ):
         return False
     if {a.how, b.how} & {"on", "off"}:
         return a.how == b.how
@@ -169,8 +143,11 @@ def _regions(a: RegionCondition, b: RegionCondition) -> bool:
 def _names_meet(a: Who | None, b: Who | None) -> bool:
     if a is None or b is None:
         return True
-    plain_a, plain_b = ({n.lower().removesuffix(".exe") for n in who.names} for who in (a, b))
-    return bool(plain_a & plain_b)
+    (named_a, not_a), (named_b, not_b) = (
+        tuple({n.lower().removesuffix(".exe") for n in names} for names in (who.names, who.besides)) for who in (a, b)
+    )
+    either = named_a & named_b if named_a and named_b else named_a | named_b
+    return not (named_a or named_b) or bool(either - not_a - not_b)
 
 
 def _events(a: EventCondition, b: EventCondition) -> bool:
@@ -199,12 +176,5 @@ def _hours_meet(a: Hours | None, b: Hours | None) -> bool:
     """True when two parts of the day share a moment (and a day)."""
     if a is None or b is None:
         return True
-    if a.days and b.days and not set(a.days) & set(b.days):
-        return False
-
-    def parts(h: Hours) -> list[Range]:
-        if h.from_s < h.to_s:
-            return [(h.from_s, h.to_s, True, False)]
-        return [(h.from_s, 86_400.0, True, False), (0.0, h.to_s, True, False)]
-
-    return ranges_meet(parts(a), parts(b))
+    minutes = np.arange(_MONDAY_S, _MONDAY_S + 7 * 86_400.0, 60.0, dtype=np.float64)
+    return bool((in_hours(minutes, a) & in_hours(minutes, b)).any())

@@ -26,7 +26,7 @@ from agent.rules.conditions import (
     kinds_of,
 )
 from agent.rules.measurable import FOUND, Looker
-from agent.rules.outcome import CannotTell, Outcome, RuleFinding
+from agent.rules.outcome import CannotTell, Outcome, RuleFinding, Unseen
 from core.errors import TelltaleError
 from core.evidence import Locus, Region
 from core.rules import Rule
@@ -34,10 +34,13 @@ from core.samples import EventLog, ImageSample, Kind, Sample, Series, VideoClip
 
 if TYPE_CHECKING:
     from readers.open import Source
+    from tools.video.following import Following
     from tools.video.relation_words import Relation
 
 MOST_PICTURES = 400
 """Pictures that concept matching looks at, at a tenth of a second each."""
+MOST_LOOKED_AT = 40
+"""Pictures that a vision-language model is shown, at some seconds each."""
 FRAMES = 12
 """Frames of a video that concept matching looks at, evenly spread."""
 Measured = tuple[list[RuleFinding], list[CannotTell], list[str]]
@@ -56,6 +59,7 @@ class Material:
     """One source to hold rules against.
 
     `relations` gives a clip's relation log, `regions` the odd regions of the pictures; without them such conditions cannot be told.
+    `followed` says how well a clip's people were followed; without it, what is not in the log counts as not having happened.
     `labels` are what the object finder tells apart, `zones` the names of drawn zones, `mm_per_px` the size of a pixel if known.
     """
 
@@ -63,6 +67,7 @@ class Material:
     kind: Kind
     samples: Sequence[Sample]
     relations: Callable[[VideoClip], Sequence[Relation]] | None = None
+    followed: Callable[[VideoClip], Following] | None = None
     zones: Sequence[str] = ()
     labels: frozenset[str] = FOUND
     regions: Callable[[], OddRegions] | None = None
@@ -148,10 +153,27 @@ def _measure(condition: Condition, definition: Definition, material: Material) -
 
 
 def _motion(condition: MotionCondition, definition: Definition, material: Material, clip: VideoClip) -> Measured:
+    """What following tells; where only a model that sees could tell and there is one, what that says."""
+    found, cannot, notes = _from_relations(condition, definition, material, clip)
+    unseen = [limit for limit in cannot if isinstance(limit, Unseen)]
+    if material.looker is None or not unseen or len(unseen) < len(cannot) or definition.hours is not None:
+        return found, cannot, notes
+    from agent.rules.look_video import look
+
+    everything = any(not limit.spans for limit in unseen)
+    spans = [] if everything else [span for limit in unseen for span in limit.spans]
+    try:
+        seen = look(condition, clip, material.looker, spans)
+    except TelltaleError as error:
+        return found, [*cannot, _speechless(error)], notes
+    return [*found, *seen], [], [*notes, f"A model that sees looked at {clip.name}, where following it could not tell."]
+
+
+def _from_relations(condition: MotionCondition, definition: Definition, material: Material, clip: VideoClip) -> Measured:
     from agent.rules.evaluate_video import evaluate as on_relations
     from agent.rules.measurable import limits_of
 
-    if limits := limits_of(condition, looker=material.looker, labels=material.labels):
+    if limits := limits_of(condition, labels=material.labels):
         return [], limits, []  # no need to follow anything
     if material.relations is None:
         return (
@@ -161,11 +183,12 @@ def _motion(condition: MotionCondition, definition: Definition, material: Materi
         )
     key = f"relations {clip.name}"
     if key not in material._cache:
-        material._cache[key] = material.relations(clip)
-    relations: Sequence[Relation] = material._cache[key]  # type: ignore[assignment]
+        material._cache[key] = material.relations(clip), None if material.followed is None else material.followed(clip)
+    known: tuple[Sequence[Relation], Following | None] = material._cache[key]  # type: ignore[assignment]
+    relations, followed = known
     return on_relations(
         condition, relations, sample=clip.name, zones=material.zones, labels=material.labels, epoch_s=clip.epoch_s, hours=definition.hours,
-        end_s=clip.duration_s,
+        end_s=clip.duration_s, followed=followed,
     )  # fmt: skip
 
 
@@ -216,19 +239,28 @@ def _concept(condition: ConceptCondition, definition: Definition, material: Mate
             ],
             [],
         )
-    pictures, notes = _pictures(material)
-    found, cannot, said = evaluate_concept(condition, pictures, polarity=definition.polarity, looker=material.looker)
+    pictures, notes = _pictures(material, MOST_PICTURES if material.looker is None else MOST_LOOKED_AT)
+    try:
+        found, cannot, said = evaluate_concept(condition, pictures, polarity=definition.polarity, looker=material.looker)
+    except TelltaleError as error:
+        return [], [_speechless(error)], notes
     return found, cannot, [*notes, *said]
 
 
-def _pictures(material: Material) -> tuple[list[tuple[str, NDArray[np.uint8]]], list[str]]:
-    """The pictures of a source (frames of a video, named by their time)."""
+def _speechless(error: TelltaleError) -> CannotTell:
+    return CannotTell(
+        reason=f"The model that sees gave no answer: {error}", what_would_help="Ask again, or choose another model."
+    )
+
+
+def _pictures(material: Material, most: int) -> tuple[list[tuple[str, NDArray[np.uint8]]], list[str]]:
+    """The first `most` pictures of a source (frames of a video, named by their time)."""
     found: list[tuple[str, NDArray[np.uint8]]] = []
-    for sample in list(material.samples)[:MOST_PICTURES]:
+    for sample in list(material.samples)[:most]:
         if isinstance(sample, ImageSample):
             found.append((sample.name, sample.pixels))
         elif isinstance(sample, VideoClip):
             step = max(1, sample.n_frames // FRAMES)
             found += [(f"{sample.name} at {f.time_s:.1f} s", f.rgb) for f in sample.frames(step=step, max_side=480)]
-    many = len(material.samples) > MOST_PICTURES
-    return found, [f"Only the first {MOST_PICTURES} of {len(material.samples):,} pictures were looked at."] if many else []
+    many = len(material.samples) > most
+    return found, [f"Only the first {most} of {len(material.samples):,} pictures were looked at."] if many else []

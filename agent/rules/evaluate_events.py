@@ -7,7 +7,8 @@ Masks are (N,) over the rows of the log in table order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from agent.examine.rows import say_row
 from agent.lookups.log_concepts import CONCEPTS, acts_of, addresses_in, is_outside, outside, rows_of, texts
-from agent.rules.conditions import EventCondition, Hours, Who
+from agent.rules.conditions import Column, EventCondition, Hours, Who
 from agent.rules.evaluate_series import in_hours
 from agent.rules.outcome import CannotTell, RuleFinding
 from agent.rules.programs import pattern_of
@@ -47,11 +48,13 @@ def evaluate(
     if condition.count == 1:
         return _grouped(condition, log, rows, time_s), [], notes
     found = []
+    values = dict(zip(rows.tolist(), _values(condition.distinct, log, rows), strict=True)) if condition.distinct else None
     for key, members in _by(condition, log, rows):
         if condition.within_s is None:
-            bursts = [members] if len(members) >= condition.count else []
+            n = len(members) if values is None else len({values[r] for r in members.tolist()} - {""})
+            bursts = [members] if n >= condition.count else []
         else:
-            bursts = bursts_of(members, time_s, condition.within_s, condition.count)
+            bursts = bursts_of(members, time_s, condition.within_s, condition.count, values)
         found += [_burst(condition, log, burst, time_s, key) for burst in bursts]
     return sorted(found, key=lambda f: f.facts["first_row"]), [], notes  # type: ignore[arg-type, return-value]
 
@@ -65,7 +68,9 @@ def _cannot(condition: EventCondition, log: EventLog, time_s: NDArray[np.float64
             reason=f"{log.name} does not say at what time of day things happened.",
             what_would_help="Give a log with dates and times.",
         )
-    for role, wanted in (("user", condition.user), ("host", condition.host)):
+    told = {"user": condition.user or condition.user_besides, "host": condition.host}
+    told |= {c: c for c in (condition.by, condition.distinct) if c in ("user", "host")}
+    for role, wanted in told.items():
         if wanted and role not in log.table.columns:
             return CannotTell(
                 reason=f"{log.name} names no {role} per event.",
@@ -86,7 +91,8 @@ def _matching(condition: EventCondition, log: EventLog) -> tuple[Mask, list[str]
     subject = _named(log, "subject", condition.subject)
     if condition.deeds == ("start",) and "parent" in table.columns:
         # logs whose rows are the started process itself, with a column for what started it
-        by_column = _named(log, "parent", condition.subject) & _named(log, "subject", condition.object)
+        has_parent = (texts(table, "parent") != "").to_numpy()
+        by_column = _named(log, "parent", condition.subject) & _named(log, "subject", condition.object) & has_parent
         pairs = (subject & _named(log, "object", condition.object)) | (by_column if condition.subject is not None else subject)
         mask = mask & acts & pairs
     else:
@@ -96,6 +102,8 @@ def _matching(condition: EventCondition, log: EventLog) -> tuple[Mask, list[str]
     for role, wanted in (("user", condition.user), ("host", condition.host)):
         if wanted:
             mask = mask & _account(log, role, wanted)
+    if condition.user_besides:
+        mask = mask & ~_account(log, "user", condition.user_besides) & (texts(table, "user") != "").to_numpy()
     if condition.text:
         said = texts(table, "detail").str.to_lowercase().str.contains(condition.text.lower(), literal=True)
         said |= texts(table, "operation").str.to_lowercase().str.contains(condition.text.lower(), literal=True)
@@ -131,11 +139,14 @@ def _acts(condition: EventCondition, log: EventLog) -> Mask:
 
 
 def _named(log: EventLog, column: str, who: Who | None) -> Mask:
-    """Rows whose column bears one of the names; all rows without a name."""
+    """Rows whose column bears one of the names and none of those not meant; all rows without a name."""
     if who is None:
         return np.ones(log.table.height, np.bool_)
     values = texts(log.table, column).str.to_lowercase()
-    return np.asarray(values.str.contains(pattern_of(who.names)).to_numpy(), np.bool_)
+    found = values.str.contains(pattern_of(who.names)) if who.names else values != ""
+    if who.besides:
+        found = found & ~values.str.contains(pattern_of(who.besides))
+    return np.asarray(found.to_numpy(), np.bool_)
 
 
 def _account(log: EventLog, role: str, wanted: str) -> Mask:
@@ -182,29 +193,41 @@ def _by(condition: EventCondition, log: EventLog, rows: NDArray[np.int64]) -> li
     if condition.by is None:
         return [("", rows)]
     table = log.table
-    if condition.by == "address":
-        said = zip(texts(table, "object")[rows], texts(table, "detail")[rows], strict=True)
-        keys = [next(iter(addresses_in(f"{thing} {detail}")), "") for thing, detail in said]
-    elif condition.by == "subject":
-        keys = _keys(log, rows, "subject_id" if "subject_id" in table.columns else "subject")
-    else:
-        keys = _keys(log, rows, condition.by)
+    keys = _values(condition.by, log, rows)
     shown = texts(table, "subject") if condition.by == "subject" else None
     return [(short_name(shown[int(m[0])]) if shown is not None else key, m) for key, m in _split(keys, rows) if key]
 
 
-def bursts_of(rows: NDArray[np.int64], time_s: NDArray[np.float64], within_s: float, count: int) -> list[NDArray[np.int64]]:
+def _values(column: Column, log: EventLog, rows: NDArray[np.int64]) -> list[str]:
+    """What stands in a column, per row; of addresses the first one named, of processes the instance where the log tells them apart."""
+    table = log.table
+    if column == "address":
+        said = zip(texts(table, "object")[rows], texts(table, "detail")[rows], strict=True)
+        return [next(iter(addresses_in(f"{thing} {detail}")), "") for thing, detail in said]
+    if column == "subject":
+        return _keys(log, rows, "subject_id" if "subject_id" in table.columns else "subject")
+    return _keys(log, rows, column)
+
+
+def bursts_of(
+    rows: NDArray[np.int64], time_s: NDArray[np.float64], within_s: float, count: int, values: Mapping[int, str] | None = None
+) -> list[NDArray[np.int64]]:
     """Groups of rows that lie in overlapping windows [t, t + within_s) with at least `count` rows each, in time order.
+
+    With `values` by row, a window needs `count` different ones of them.
 
     >>> bursts_of(np.arange(5), np.array([0.0, 1.0, 2.0, 50.0, 51.0]), 10.0, 3)
     [array([0, 1, 2])]
+    >>> bursts_of(np.arange(3), np.array([0.0, 1.0, 2.0]), 10.0, 3, {0: "a", 1: "a", 2: "b"})
+    []
     """
     known = rows[np.isfinite(time_s[rows])]
     known = known[np.argsort(time_s[known], kind="stable")]
     times = time_s[known]
     # a window [t, t + within) that starts at row i ends before `until[i]`; only starts that have `count` rows are full
     until = np.searchsorted(times, times + within_s, side="left")
-    full = np.flatnonzero(until - np.arange(len(times)) >= count)
+    held = until - np.arange(len(times)) if values is None else _different([values[r] for r in known.tolist()], until)
+    full = np.flatnonzero(held >= count)
     found: list[list[int]] = []
     for i in full.tolist():
         if found and i < found[-1][1]:
@@ -212,6 +235,21 @@ def bursts_of(rows: NDArray[np.int64], time_s: NDArray[np.float64], within_s: fl
         else:
             found.append([i, int(until[i])])
     return [known[a:b] for a, b in found]
+
+
+def _different(values: Sequence[str], until: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many different values (empty ones do not count) the window of each row holds."""
+    inside: Counter[str] = Counter()
+    found, end = np.zeros(len(values), np.int64), 0
+    for i, value in enumerate(values):
+        for entering in values[end : int(until[i])]:
+            inside[entering] += 1
+        end = max(end, int(until[i]))
+        found[i] = len(inside) - ("" in inside)
+        inside[value] -= 1
+        if not inside[value]:
+            del inside[value]
+    return found
 
 
 def _facts(log: EventLog, rows: NDArray[np.int64], time_s: NDArray[np.float64]) -> dict[str, Any]:

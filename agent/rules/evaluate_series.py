@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from agent.question import SourceInfo
 from agent.reading.channels import find_channels
 from agent.reading.tidy import tidy
+from agent.rules.changes import changes_of
 from agent.rules.conditions import Hours, SeriesCondition
 from agent.rules.outcome import CannotTell, RuleFinding
 from agent.rules.units import in_unit
@@ -131,10 +132,8 @@ def in_hours(epoch_s: NDArray[np.float64], hours: Hours | None) -> Mask:
     low, high = hours.from_s, hours.to_s
     inside = (of_day >= low) & (of_day < high) if low < high else (of_day >= low) | (of_day < high)
     if hours.days:
-        inside &= np.isin(
-            np.mod(np.floor(epoch_s / 86_400.0) + 3, 7).astype(np.int64), hours.days
-        )  # 1 January 1970 was a Thursday
-    return np.asarray(inside & np.isfinite(epoch_s), np.bool_)
+        inside &= np.isin(np.mod(np.floor(epoch_s / 86_400.0) + 3, 7), hours.days)  # 1 January 1970 was a Thursday
+    return np.asarray((inside != hours.outside) & np.isfinite(epoch_s), np.bool_)
 
 
 def _in_unit_said(condition: SeriesCondition, channels: list[int], series: Series) -> list[int]:
@@ -193,15 +192,21 @@ def _meets(condition: SeriesCondition, series: Series, channel: int) -> _Met | C
         return _Met(mask=still | np.r_[False, still[:-1]], measured=values)
     if condition.how in ("on", "off"):
         return _switched(condition, values, name)
-    differs = condition.measure != "value"
+    if condition.minus is not None:
+        other = _other(condition, series, channel)
+        if isinstance(other, CannotTell):
+            return other
+        values = values - other
+    differs = condition.measure != "value" or condition.minus is not None
     low, high = (in_unit(v, condition.unit, unit, difference=differs, of=name) for v in (condition.low, condition.high))
     if low.how == "different":
         return CannotTell(
             reason=low.note,
-            what_would_help=f"Say the value in {unit}, or install pint, which converts units: pip install pint.",
+            what_would_help=f"Say the value in {unit}.",
         )
-    measured = values if not differs else _change(condition, values, series.time_s, series.period_s)
-    if differs and not np.isfinite(measured).any():
+    changes = condition.measure != "value"
+    measured = values if not changes else changes_of(condition, values, series.time_s, series.period_s)
+    if changes and condition.within_s is not None and not np.isfinite(measured).any():
         return CannotTell(
             reason=f"The readings of {name} lie farther apart than {duration_words(condition.within_s or 0.0)}.",
             what_would_help="Say the change over a longer time.",
@@ -209,6 +214,25 @@ def _meets(condition: SeriesCondition, series: Series, channel: int) -> _Met | C
     with np.errstate(invalid="ignore"):
         mask = compares(condition.how, measured, low.value, high.value)
     return _Met(mask=mask, measured=measured, notes=(low.note,) if low.note else ())
+
+
+def _other(condition: SeriesCondition, series: Series, channel: int) -> NDArray[np.float64] | CannotTell:
+    """The readings that are taken off those of a channel: one other channel, in the same unit."""
+    found = [i for i in channels_of(condition.minus or "", series) if i != channel]
+    name, unit = series.channels[channel], series.units[channel]
+    if len(found) != 1:
+        fits = ", ".join(series.channels[i] for i in found[:4]) or "none"
+        return CannotTell(
+            reason=f"{series.name}: “{condition.minus}” must be one channel beside {name}; {fits} can be read as that.",
+            what_would_help=f"Name one of its channels: {', '.join(series.channels[:8])}.",
+        )
+    other = series.units[found[0]]
+    if unit and other and in_unit(0.0, unit, other, difference=True).how != "same":
+        return CannotTell(
+            reason=f"{name} is in {unit}, {series.channels[found[0]]} is in {other}.",
+            what_would_help="Only channels of one unit can be taken off each other.",
+        )
+    return series.values[:, found[0]].astype(np.float64)
 
 
 def compares(how: str, values: NDArray[np.float64], low: float, high: float) -> Mask:
@@ -224,6 +248,8 @@ def compares(how: str, values: NDArray[np.float64], low: float, high: float) -> 
         return np.asarray(values <= low)
     if how == "equal to":
         return np.asarray(values == low)
+    if how == "not equal to":
+        return np.asarray((values != low) & ~np.isnan(values))
     inside = (values >= low) & (values <= high)
     return np.asarray(inside if how == "between" else ~inside & ~np.isnan(values))
 
@@ -244,57 +270,11 @@ def _switched(condition: SeriesCondition, values: NDArray[np.float64], name: str
     return _Met(mask=np.asarray(mask & ~np.isnan(values)), measured=values, notes=(note,))
 
 
-def _change(
-    condition: SeriesCondition, values: NDArray[np.float64], time_s: NDArray[np.float64], period_s: float
-) -> NDArray[np.float64]:
-    """How much the value rose (fell, changed either way) over the last `within_s` seconds, per row; NaN where unknown.
-
-    A rise is counted from the lowest reading of that time, a fall from the highest. A rate is the change from the window's first
-    reading to its last; where readings lie further apart than the window, that between neighbours, scaled to it.
-    """
-    within = condition.within_s or period_s
-    if condition.rate:
-        step = _rate(values, time_s, within, period_s)
-        return -step if condition.measure == "fall" else np.abs(step) if condition.measure == "change" else step
-    lowest, highest = _extremes(values, time_s, within)
-    rise, fall = values - lowest, highest - values
-    if condition.measure == "change":
-        return np.fmax(rise, fall)
-    return rise if condition.measure == "rise" else fall
-
-
-def _rate(values: NDArray[np.float64], time_s: NDArray[np.float64], within: float, period_s: float) -> NDArray[np.float64]:
-    rows = np.arange(len(values))
-    before = np.searchsorted(time_s, time_s - within - 1e-9 * max(within, 1.0), side="left")
-    alone = before >= rows
-    before = np.where(alone, np.maximum(rows - 1, 0), before)
-    elapsed = time_s - time_s[before]
-    whole = alone | (elapsed >= within - 1.5 * period_s)  # the first rows have no whole window behind them
-    scale = np.divide(within, elapsed, out=np.full(len(values), np.nan), where=(elapsed > 0) & whole)
-    return np.asarray((values - values[before]) * scale)
-
-
-def _extremes(
-    values: NDArray[np.float64], time_s: NDArray[np.float64], within: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The lowest and the highest reading of the last `within` seconds, per row; NaN where nothing else was read in that time."""
-    import polars as pl
-
-    ticks = np.round(time_s * 1e6).astype(np.int64)
-    window = f"{max(1, round(within * 1e6))}i"
-    table = pl.DataFrame({"t": ticks, "v": pl.Series(values).fill_nan(None)}).with_columns(
-        low=pl.col("v").rolling_min_by("t", window, closed="both"),
-        high=pl.col("v").rolling_max_by("t", window, closed="both"),
-        seen=pl.col("v").is_not_null().cast(pl.Int64).rolling_sum_by("t", window, closed="both"),
-    )
-    enough = table["seen"].to_numpy() > 1
-    low, high = (table[c].fill_null(float("nan")).to_numpy() for c in ("low", "high"))
-    return np.where(enough, low, np.nan), np.where(enough, high, np.nan)
-
-
-def runs_of(mask: Mask, time_s: NDArray[np.float64], period_s: float) -> list[tuple[int, int]]:
-    """Inclusive (first, last) rows of each stretch of True, cut where the time stamps leave a hole."""
+def runs_of(mask: Mask, time_s: NDArray[np.float64], period_s: float, cuts: Mask | None = None) -> list[tuple[int, int]]:
+    """Inclusive (first, last) rows of each stretch of True, cut where the time stamps leave a hole, and before each row of `cuts`."""
     hole = np.r_[False, np.diff(time_s) > GAP_PERIODS * period_s]
+    if cuts is not None:
+        hole = hole | cuts
     starts = mask & (~np.r_[False, mask[:-1]] | hole)
     ends = mask & (~np.r_[mask[1:], False] | np.r_[hole[1:], False])
     return [(int(a), int(b)) for a, b in zip(np.flatnonzero(starts), np.flatnonzero(ends), strict=True)]
@@ -321,13 +301,15 @@ def _stretches(condition: SeriesCondition, series: Series, channel: int, met: _M
     if condition.measure == "gap":
         return _gaps(condition, series, channel)
     period_s, rule = series.period_s, condition_words(condition)  # a median over all stamps: once
-    for a, b in runs_of(mask, series.time_s, period_s):
+    moved = np.r_[False, np.diff(met.measured) != 0] if condition.measure == "flat" else None  # another value is another stretch
+    for a, b in runs_of(mask, series.time_s, period_s, moved):
         start, end = float(series.time_s[a]), _holds_until(b, series, period_s)
         if not _long_enough(condition, end - start, b - a + 1):
             continue
         part = met.measured[a : b + 1]
         down = condition.how in ("below", "at most", "off")
-        away = np.abs(part - (condition.low + condition.high) / 2) if condition.how == "outside" else -part if down else part
+        both = condition.how in ("outside", "not equal to")
+        away = np.abs(part - (condition.low + condition.high) / 2) if both else -part if down else part
         at = a + int(np.nanargmax(away))
         found.append(_finding(condition, series, channel, start, end, b - a + 1, at, float(met.measured[at]), rule))
     return found
@@ -356,7 +338,7 @@ def _finding(condition: SeriesCondition, series: Series, channel: int, start: fl
         "rise": f"rose by up to {value:g}", "fall": f"fell by up to {value:g}", "change": f"changed by up to {value:g}",
         "flat": f"stayed at {value:g}",
     }.get(condition.measure, f"reached {value:g}")  # fmt: skip
-    reached = f"{reached} {unit}".rstrip()
+    reached = f"{reached} {unit}".rstrip() + (f" above {condition.minus}" if condition.minus is not None else "")
     sentence = f"{name} {reached} and met “{rule}” for {lasted}."
     if condition.measure == "gap":
         sentence, unit = f"{name} has no reading for {duration_words(value)} (“{rule}”).", "s"

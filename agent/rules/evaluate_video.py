@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.rules.conditions import Hours, MotionCondition, Predicate
+from agent.rules.doubts import BY_ONE_TRACK, doubts
 from agent.rules.evaluate_series import in_hours
-from agent.rules.measurable import ANYTHING, FOUND, VEHICLES, limits_of
-from agent.rules.outcome import CannotTell, RuleFinding
+from agent.rules.measurable import ANYTHING, FOUND, PULL, VEHICLES, limits_of
+from agent.rules.outcome import CannotTell, RuleFinding, Unseen
 from agent.rules.wording import condition_words, duration_words
 from core.evidence import Box, Interval
 
 if TYPE_CHECKING:
+    from tools.video.following import Following
     from tools.video.relation_words import Relation
 
 _LOGGED: dict[Predicate, tuple[str, ...]] = {
@@ -35,11 +37,12 @@ _ANY_ZONE = frozenset(
 
 def evaluate(
     condition: MotionCondition, relations: Sequence[Relation], *, sample: str, zones: Sequence[str] = (), labels: frozenset[str] = FOUND,
-    epoch_s: float | None = None, hours: Hours | None = None, end_s: float | None = None,
+    epoch_s: float | None = None, hours: Hours | None = None, end_s: float | None = None, followed: Following | None = None,
 ) -> tuple[list[RuleFinding], list[CannotTell], list[str]]:  # fmt: skip
     """Findings, what could not be told, and notes, of one condition on one clip's relations; `end_s` is when the clip ends.
 
-    A moving thing that the finder could not name does not count as a person, but that it did the same is told.
+    A moving thing that the finder could not name does not count as a person, but that it did the same is told; so is what happened where
+    people hid each other. When nothing was found, `followed` says whether that proves anything (`doubts`).
 
     >>> from tools.video.relation_words import Entity, Relation
     >>> log = [Relation(t0_s=2.0, t1_s=2.5, subject=Entity(1, "person"), predicate="falls", strength=0.6)]
@@ -72,7 +75,13 @@ def evaluate(
     ):
         notes.append(f"What was left behind is not told apart: any thing counts, not only a {condition.subject}.")
     unsure = [_nameless(condition, nameless)] if nameless and condition.subject not in ANYTHING else []
-    return [_finding(condition, r, sample) for r in chosen], unsure, notes
+    if followed is not None and condition.predicate in BY_ONE_TRACK:
+        hidden = [r for r in chosen if not followed.apart_during(r.subject.id, (r.t0_s, r.t1_s))]
+        chosen = [r for r in chosen if r not in hidden]
+        unsure += [_hidden(condition, hidden)] if hidden else []
+    if followed is not None and not chosen and not unsure:
+        unsure = doubts(condition, followed, sample=sample)
+    return [_finding(condition, r, sample) for r in chosen], list(unsure), notes
 
 
 def _inside(found: Sequence[Relation], epoch_s: float | None, hours: Hours | None) -> list[Relation]:
@@ -82,15 +91,28 @@ def _inside(found: Sequence[Relation], epoch_s: float | None, hours: Hours | Non
     return [r for r, inside in zip(found, in_hours(starts, hours), strict=True) if inside]
 
 
-def _nameless(condition: MotionCondition, found: Sequence[Relation]) -> CannotTell:
-    times = ", ".join(f"{r.t0_s:.1f}–{r.t1_s:.1f} s" for r in found[:4]) + (
-        f" and {len(found) - 4} more" if len(found) > 4 else ""
-    )
-    return CannotTell(
-        reason=f"At {times} a moving thing {condition.predicate}, but whether it is a {condition.subject} the object finder "
+def _nameless(condition: MotionCondition, found: Sequence[Relation]) -> Unseen:
+    return Unseen(
+        reason=f"At {_times(found)} a moving thing {condition.predicate}, but whether it is a {condition.subject} the object finder "
         f"could not tell.",
-        what_would_help="Look at those moments, or say the rule for anything that moves.",
+        what_would_help=f"Look at those moments, say the rule for anything that moves, or let a vision-language model look: {PULL}.",
+        spans=tuple((r.t0_s, r.t1_s) for r in found),
     )
+
+
+def _hidden(condition: MotionCondition, found: Sequence[Relation]) -> Unseen:
+    who = "something" if condition.subject in ANYTHING or condition.subject == "moving" else f"a {condition.subject}"
+    return Unseen(
+        reason=f"At {_times(found)} it looks as if {who} {condition.predicate}, but others are so close that they may have "
+        f"been taken for one.",
+        what_would_help=f"Look at those moments, or let a vision-language model look: {PULL}.",
+        spans=tuple((r.t0_s, r.t1_s) for r in found),
+    )
+
+
+def _times(found: Sequence[Relation]) -> str:
+    more = f" and {len(found) - 4} more" if len(found) > 4 else ""
+    return ", ".join(f"{r.t0_s:.1f}–{r.t1_s:.1f} s" for r in found[:4]) + more
 
 
 def _zone(condition: MotionCondition, zones: Sequence[str]) -> tuple[str | None, CannotTell | None]:

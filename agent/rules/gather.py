@@ -13,7 +13,9 @@ from core.samples import VideoClip
 if TYPE_CHECKING:
     from agent.evidence_store import EvidenceStore
     from agent.investigation import Investigation
+    from agent.rules.measurable import Looker
     from readers.open import Source
+    from tools.video.following import Following
     from tools.video.relation_words import Relation
     from tools.video.tracks import Zone
 
@@ -25,16 +27,23 @@ def gather(
     normals: Sequence[Source] = (),
     zones: Sequence[Zone] = (),
     mm_per_px: float | None = None,
+    looker: Looker | None = None,
 ) -> Material:
     """The material of one source; `store` keeps what detectors find in photos, without it no region is looked for.
 
-    `zones` are those drawn in a video, `mm_per_px` the size of a pixel of the photos.
+    `zones` are those drawn in a video, `mm_per_px` the size of a pixel of the photos, `looker` is a model that sees, if there is one.
     """
 
     def relations(clip: VideoClip) -> Sequence[Relation]:
         from tools.video.relations import clip_relations
 
         return clip_relations(clip, zones=zones)
+
+    def followed(clip: VideoClip) -> Following:
+        from tools.video.following import following
+        from tools.video.track_finder import find_tracks
+
+        return following(find_tracks(clip))
 
     def regions() -> OddRegions:
         if store is None:
@@ -50,7 +59,8 @@ def gather(
 
     return Material(
         source=source.name, kind=source.kind, samples=source.samples, zones=tuple(zone.name for zone in zones), mm_per_px=mm_per_px,
-        relations=relations if source.kind == "video" else None, regions=regions if source.kind == "image" and store is not None else None,
+        relations=relations if source.kind == "video" else None, followed=followed if source.kind == "video" else None,
+        regions=regions if source.kind == "image" and store is not None else None, looker=looker,
     )  # fmt: skip
 
 

@@ -145,8 +145,8 @@ def invented_numbers(definition: Definition, line: str) -> list[float]:
             )
         elif name in ("from_s", "to_s"):
             fits = hours is None or value in clock
-        elif name in ("count", "for_rows"):
-            fits = value in said or value - 1 in said
+        elif name in ("count", "for_rows", "within_rows"):
+            fits = value in said or value - 1 in said or (name == "within_rows" and value == 2)
         else:
             fits = name in _NOT_FROM_TEXT or abs(value) in said
         if not fits:
@@ -180,7 +180,7 @@ def _json(answer: str) -> dict[str, Any]:
 
 def _scope(line: str, sources: Sequence[SourceInfo]) -> Scope:
     """The scope that a sentence names, read as the fixed rules do."""
-    from agent.rules.compile import scope_of
+    from agent.rules.scopes import scope_of
 
     return scope_of(line.lower(), sources)
 

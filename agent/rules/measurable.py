@@ -1,6 +1,7 @@
 """What of a definition can be measured at all on this machine, before any data is looked at.
 
-Each limit is a `CannotTell` with what would lift it. A `Looker` (CLIP, a vision-language model) lifts those on how things look.
+Each limit is a `CannotTell` with what would lift it. A `Looker` (CLIP, a vision-language model) lifts those on how things look; those of
+a video it lifts are `Unseen`, and it is asked by `look_video`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.rules.conditions import ConceptCondition, Condition, Definition, MotionCondition, RegionCondition
-from agent.rules.outcome import CannotTell
+from agent.rules.outcome import CannotTell, Unseen
 
 PULL = "telltale models pull qwen3-vl-4b"
 """The command that brings a model which sees states and relations."""
+A_LOOK = f"A vision-language model can look: {PULL}."
 FOUND: frozenset[str] = frozenset({"person", "moving"})
 """Labels of the object finder that comes with Telltale."""
 ANYTHING: frozenset[str] = frozenset({"anything", "something", "object", "thing"})
@@ -56,7 +58,7 @@ def limits_of(
     if isinstance(condition, RegionCondition):
         return _of_region(condition, scale=scale, kinds_told=kinds_told)
     if isinstance(condition, MotionCondition):
-        return _of_motion(condition, looker, labels)
+        return _of_motion(condition, labels)
     return []
 
 
@@ -94,22 +96,22 @@ def _of_region(condition: RegionCondition, *, scale: bool, kinds_told: bool) -> 
     return found
 
 
-def _of_motion(condition: MotionCondition, looker: Looker | None, labels: frozenset[str]) -> list[CannotTell]:
-    found = []
+def _of_motion(condition: MotionCondition, labels: frozenset[str]) -> list[CannotTell]:
+    found: list[CannotTell] = []
     worn = (*condition.with_attributes, *condition.without_attributes)
     if worn:
         said = " and ".join(worn)
         found.append(
-            CannotTell(
+            Unseen(
                 reason=f"Whether somebody has {_article(said)} or not, the object finder cannot see.",
-                what_would_help=f"A vision-language model can look: {PULL}.",
+                what_would_help=A_LOOK,
             )
         )
     if condition.predicate in NOT_TRACKED:
         found.append(
-            CannotTell(
+            Unseen(
                 reason=f"No relation in a video's log says that a {condition.subject} {condition.predicate.removeprefix('is ')}.",
-                what_would_help=f"A vision-language model can look: {PULL}.",
+                what_would_help=A_LOOK,
             )
         )
     if condition.distance is not None and condition.unit not in ("", "body sizes", "px"):
@@ -123,9 +125,9 @@ def _of_motion(condition: MotionCondition, looker: Looker | None, labels: frozen
     any_bag = condition.predicate == "is left behind"  # the log knows that a thing was left, whatever it is
     unknown = [n for n in named if n and not known_label(n, labels) and not (n == "bag" and any_bag)]
     found += [
-        CannotTell(
+        Unseen(
             reason=f"The object finder in use tells {_listed(labels)} apart and no {label}.",
-            what_would_help=f"Use an object detector that knows “{label}” (any YOLOX-style ONNX file).",
+            what_would_help=f"A vision-language model can look for it: {PULL}.",
         )
         for label in unknown
     ]

@@ -9,7 +9,8 @@ from agent.rules.conditions import Hours
 
 _WORDS = {
     "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11,
-    "twelve": 12, "fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "ninety": 90, "hundred": 100,
+    "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "eighteen": 18, "twenty": 20,
+    "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100,
 }  # fmt: skip
 _SIZES = (
     (r"ms|milliseconds?|msecs?", 0.001), (r"seconds?|secs?|s", 1.0), (r"minutes?|mins?", 60.0), (r"hours?|hrs?|h", 3_600.0),
@@ -31,30 +32,47 @@ _PER = re.compile(
     rf"\b(?:per|every|each|/)\s*(?P<n>\d+(?:\.\d+)?)?\s*(?P<u>{_UNIT})(?![\w/°])|(?<=\d)\s*/\s*(?P<u2>min|s|h)(?!\w)"
     rf"|\ba (?P<u3>minute|second|hour|day)\b"
 )
+_READINGS = r"(?:consecutive |successive )?(?:readings?|rows?|samples?|measurements?|values?|points?|steps?|scans?|cycles?)"
 _ROWS = re.compile(
-    r"\bfor (?:(?P<more>more than |over )|at least )?(?P<n>\d+) (?:consecutive |successive )?(?:readings?|rows?|samples?"
-    r"|measurements?|values?|points?|steps?)(?: in a row)?\b|\b(?P<m>\d+) (?:times |readings |rows |samples )in a row\b"
+    rf"\b(?:for|over) (?:(?P<more>more than |over )|at least )?(?P<n>\d+) {_READINGS}(?: or more)?(?: in a row)?\b"
+    rf"|\b(?:(?P<more2>more than |over )|at least )?(?P<m>\d+) (?:(?:times |{_READINGS} )in a row\b|(?:consecutive|successive) "
+    r"(?:readings?|rows?|samples?|measurements?|values?|points?|scans?|cycles?)\b(?: of\b)?)"
+)
+_WITHIN_ROWS = re.compile(
+    rf"\b(?:within|in(?:side)?|over|during)\s+(?:the space of |any "
+    rf"|less than )?(?P<n>\d+) {_READINGS}(?! in a row)\b"
 )
 _CLOCK = r"(?P<{0}>\d{{1,2}})(?::(?P<{0}m>\d{{2}}))?\s*(?P<{0}p>am|pm|a\.m\.|p\.m\.|o'clock|h|hours|uhr)?"
+_UNLESS = r"(?P<not>(?:not|never|except(?: for| at)?|but not|other than|unless) |outside (?:of )?(?=\d|from))?(?:the time )?"
 _FROM_TO = re.compile(
-    r"\b(?:between|from)\s+"
+    rf"\b{_UNLESS}(?:between |from )?"
     + _CLOCK.format("a")
-    + r"\s*(?:and|to|until|till|-)\s*"
+    + r"\s*(?:and|to|until|till|-|–)\s*"
     + _CLOCK.format("b")
-    + r"(?!\s*(?:°|%|[a-z]))"
+    + r"(?![:\w°%])"
 )
-_AFTER = re.compile(r"\b(?P<side>after|before|later than|earlier than|until)\s+" + _CLOCK.format("a") + r"(?!\s*(?:°|%|[a-z]))")
-_NAMED: tuple[tuple[str, float, float, tuple[int, ...]], ...] = (
-    (r"(?:at night|during the night|overnight|by night|in the night|at nighttime)", 22, 6, ()),
-    (r"(?:outside|out of|after|beyond) (?:the |our |normal |usual )*(?:working|business|office|opening) hours|after hours"
-        r"|out of hours", 18, 8, ()),
-    (r"during (?:the |our |normal )*(?:working|business|office|opening) hours", 8, 18, ()),
-    (r"during the day|in the daytime|by day|at daytime", 6, 22, ()),
-    (r"in the morning|in the mornings", 6, 12, ()),
-    (r"at (?:the )?weekends?|on (?:the )?weekends?|during the weekend", 0, 24, (5, 6)),
-    (r"on (?:working days|workdays|weekdays)", 0, 24, (0, 1, 2, 3, 4)),
+_AFTER = re.compile(r"\b(?P<side>after|before|later than|earlier than|until)\s+" + _CLOCK.format("a") + r"(?![:\w°%])")
+_OUR = r"(?:the |our |my |normal |usual |regular )*"
+_WORKING = rf"(?:{_OUR}(?:working|business|office|opening) hours|{_OUR}(?:working|office) (?:times?|day))"
+_NAMED: tuple[tuple[str, float, float, tuple[int, ...], bool], ...] = (
+    # (pattern, from hour, to hour, days, all other times)
+    (r"(?:at night|after dark|after nightfall|in the dark|during the night|overnight|by night"
+        r"|in the night|at night ?time|nightly)", 22, 6, (), False),
+    (rf"(?:(?:outside|out of|after|beyond|not (?:during|in|within)|except (?:during|in)) {_WORKING}|after hours|out of hours|off hours)",
+        8, 18, (0, 1, 2, 3, 4), True),
+    (rf"(?:during|within|in) {_WORKING}", 8, 18, (0, 1, 2, 3, 4), False),
+    (r"(?:during the day|in the daytime|by day|at daytime|during daytime)", 6, 22, (), False),
+    (r"in the mornings?", 6, 12, (), False), (r"in the afternoons?", 12, 18, (), False), (r"in the evenings?", 18, 22, (), False),
 )  # fmt: skip
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAY = rf"(?:{'|'.join(_DAYS)})"
+_NOT_ON = r"(?P<not>(?:not|except|never|but not|other than) )?"
+_DAY_SETS: tuple[tuple[str, tuple[int, ...]], ...] = (
+    (rf"{_NOT_ON}(?:at|on|over|during)? ?(?:the |a )?weekends?\b(?! \w+ (?:is|are))", (5, 6)),
+    (rf"{_NOT_ON}(?:on|during) (?:working days|workdays|work days|weekdays|week days|business days)", (0, 1, 2, 3, 4)),
+)
+_DAY_RANGE = re.compile(rf"\b{_NOT_ON}(?:from |on )?(?P<a>{_DAY})s?\s*(?:to|until|till|through|-|–)\s*(?P<b>{_DAY})s?\b")
+_DAY_LIST = re.compile(rf"\b{_NOT_ON}on (?:an? |any )?(?P<x>{_DAY}s?(?:(?:\s*,\s*|\s+(?:and|or)\s+)(?:on )?{_DAY}s?)*)\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +91,11 @@ def plain_numbers(text: str) -> str:
     >>> plain_numbers("more than ten seconds above 1,200 rpm or 7,5 bar"), plain_numbers("twenty file deletes")
     ('more than 10 seconds above 1200 rpm or 7.5 bar', '20 file deletes')
     """
+    text = re.sub(r"\b(?:a )?quarter (?:of )?an hour\b", "15 minutes", text)
+    text = re.sub(r"\bthree quarters of an hour\b", "45 minutes", text)
+    text = re.sub(r"\b(between|from) midnight\b", r"\1 0:00", text)
+    text = re.sub(r"\b(and|to|until|till) midnight\b", r"\1 24:00", text)
+    text = re.sub(r"\b(?:noon|midday)\b", "12:00", text)
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
     text = re.sub(r"(?<=\d),(?=\d{1,2}(?!\d))", ".", text)
     words = "|".join(_WORDS)
@@ -81,6 +104,8 @@ def plain_numbers(text: str) -> str:
         lambda m: str(_WORDS[m[1]]),
         text,
     )
+    text = re.sub(r"(?<!or )(?<!plus )(?<!plus/)\bminus (?=\d)", "-", text)
+    text = re.sub(r"(?<=\d) point (?=\d)", ".", text)
     return re.sub(r"\bdozen\b", "12", re.sub(r"\ba dozen\b", "12", text))
 
 
@@ -114,8 +139,18 @@ def find_rows(text: str) -> Span | None:
     match = _ROWS.search(text)
     if match is None:
         return None
-    least = float(match["n"] or match["m"]) + (match["more"] is not None)
+    least = float(match["n"] or match["m"]) + bool(match["more"] or match["more2"])
     return Span(value=least, a=match.start(), b=match.end(), at_least=True)
+
+
+def find_within_rows(text: str) -> Span | None:
+    """In how many readings something happens: "within 5 rows".
+
+    >>> find_within_rows("rises by 0.3 within 5 rows").value
+    5.0
+    """
+    match = _WITHIN_ROWS.search(text)
+    return None if match is None else Span(value=float(match["n"]), a=match.start(), b=match.end())
 
 
 def find_within(text: str) -> Span | None:
@@ -140,34 +175,74 @@ def find_per(text: str) -> Span | None:
     return Span(value=_seconds(match["n"], match["u"] or match["u2"] or match["u3"]), a=match.start(), b=match.end())
 
 
-def find_hours(text: str) -> tuple[Hours, tuple[int, int], str] | None:
-    """A part of the day or week, its span, and a sentence on how loose words were read ("" for exact ones).
+def find_hours(text: str) -> tuple[Hours, str, str] | None:
+    """A part of the day or week, the text without it, and a sentence on how loose words were read ("" for exact ones).
 
-    >>> found, span, note = find_hours("logins between 22:00 and 6:00")
-    >>> found.from_s / 3600, found.to_s / 3600, note
-    (22.0, 6.0, '')
+    >>> found, rest, note = find_hours("logins between 22:00 and 6:00")
+    >>> found.from_s / 3600, found.to_s / 3600, rest, note
+    (22.0, 6.0, 'logins  ', '')
+    >>> found, _, _ = find_hours("logins on sundays after 20:00")
+    >>> found.from_s / 3600, found.days
+    (20.0, (6,))
     """
+    clock = _part_of_day(text)
+    if clock is not None:
+        text = _without(text, clock[1])
+    week = _part_of_week(text)
+    if week is None:
+        return None if clock is None else (clock[0], text, clock[2])
+    text = _without(text, week[1])
+    if clock is None:
+        return week[0], text, ""
+    hours, days = clock[0], week[0]
+    if hours.outside or days.outside or hours.days:
+        return None  # two conditions on time that no single part of the week says
+    return hours.model_copy(update={"said": f"{hours.said} {days.said}", "days": days.days}), text, clock[2]
+
+
+def _without(text: str, span: tuple[int, int]) -> str:
+    return f"{text[: span[0]]} {text[span[1] :]}"
+
+
+def _part_of_day(text: str) -> tuple[Hours, tuple[int, int], str] | None:
     match = _FROM_TO.search(text)
     if match is not None and (match["am"] or match["bm"] or match["ap"] or match["bp"]):
         later = match["bp"] or ""
         low, high = _clock(match, "a", later), _clock(match, "b", later)
         if low is not None and high is not None and low != high:
-            return Hours(said=match[0], from_s=low, to_s=high), match.span(), ""
+            return Hours(said=match[0], from_s=low, to_s=high, outside=bool(match["not"])), match.span(), ""
     match = _AFTER.search(text)
     if match is not None and (match["am"] or match["ap"]):
         at = _clock(match, "a", "")
         if at is not None:
             low, high = (at, 86_400.0) if match["side"] in ("after", "later than") else (0.0, at)
             return Hours(said=match[0], from_s=low, to_s=high), match.span(), ""
-    for words, low_h, high_h, days in _NAMED:
-        match = re.search(rf"\b(?:{words})\b", text)
+    for words, low_h, high_h, days, outside in _NAMED:
+        match = re.search(rf"\b(?P<not>(?:except|not|but not|other than) )?{words}\b", text)
         if match is not None:
-            note = "" if days else f"“{match[0]}” was read as from {low_h}:00 to {high_h}:00."
-            return Hours(said=match[0], from_s=low_h * 3600.0, to_s=high_h * 3600.0, days=days), match.span(), note
-    match = re.search(rf"\bon ({'|'.join(_DAYS)})s?\b", text)
-    if match is not None:
-        return Hours(said=match[0], from_s=0.0, to_s=86_400.0, days=(_DAYS.index(match[1]),)), match.span(), ""
+            other = outside != bool(match["not"])
+            at_work = " on Monday to Friday" if days else ""
+            note = f"“{match[0]}” was read as {'all times but ' if other else ''}from {low_h}:00 to {high_h}:00{at_work}."
+            hours = Hours(said=match[0], from_s=low_h * 3600.0, to_s=high_h * 3600.0, days=days, outside=other)
+            return hours, match.span(), note
     return None
+
+
+def _part_of_week(text: str) -> tuple[Hours, tuple[int, int]] | None:
+    found: re.Match[str] | None = None
+    days: tuple[int, ...] = ()
+    for words, named in _DAY_SETS:
+        if found is None and (found := re.search(rf"(?:\b|^){words}", text)) is not None:
+            days = named
+    if found is None and (found := _DAY_RANGE.search(text)) is not None:
+        a, b = (_DAYS.index(found[x]) for x in ("a", "b"))
+        days = tuple(sorted((a + i) % 7 for i in range((b - a) % 7 + 1)))
+    if found is None and (found := _DAY_LIST.search(text)) is not None:
+        days = tuple(sorted({_DAYS.index(d) for d in re.findall(_DAY, found["x"])}))
+    if found is None:
+        return None
+    said = " ".join(found[0].split())
+    return Hours(said=said, from_s=0.0, to_s=86_400.0, days=days, outside=bool(found["not"])), found.span()
 
 
 def _clock(match: re.Match[str], name: str, later: str) -> float | None:

@@ -43,6 +43,13 @@ class CannotTell:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unseen(CannotTell):
+    """What a model that sees could tell: from the stretches `spans` of a video (half-open seconds), or from all of it when empty."""
+
+    spans: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What one rule gave on one source: findings, what could not be told, and notes on how it was measured.
 

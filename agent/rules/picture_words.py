@@ -35,16 +35,36 @@ _UNITS = {
 }
 _FILLER = word_set(
     """
-    a all an and any appear appears are as at be been being by camera diameter do does each every for found frame from
-    has have having her here his if image in is it its less like more my no of on or our part parts photo picture
-    present same scene seen show shows size some such surface than that the their there these this those time to
-    together video visible was were when which who with
+    a all an and any anybody anyone anywhere appear appears are as at be been being by camera diameter do does each every for
+    found frame from somebody someone has
+    have having her here his if image in is it its less like more my no of on or our part parts photo picture
+    cover covering covers occupies occupying present same scene seen show shows size some such surface than that the their
+    there these this those time to together video visible was were when which who with
     """
 )
 
 
 BARE_OF = re.compile(r"\b(?P<x>helmet|mask|glove|hat)less\b")
 """A thing that somebody goes without, in one word."""
+
+
+_PLAINLY = re.compile(
+    r"persons?|people|pedestrians?|humans?|someone|somebody|anyone|anybody|whoever|who|they|m[ae]n or wom[ae]n|bicycles?"
+    r"|bikes?|cycles?|motorcycles?"
+    r"|motorbikes?|cars?|automobiles?|trucks?|lorr(?:y|ies)|bus(?:es)?|trains?|vehicles?|skateboards?|bags?|dogs?|cats?|birds?|horses?"
+    r"|animals?|objects?|things?|items?|anything|something"
+)
+"""Words that say no more than the label they are read as."""
+
+
+def narrower(body: str) -> list[tuple[str, str]]:
+    """(word, label) of people and things in a body that say more than the label does: a child is not any person.
+
+    >>> narrower("a child and a dog"), narrower("two people")
+    ([('child', 'person')], [])
+    """
+    said = [m["label"] for m in SUBJECT.finditer(body)]
+    return list(dict.fromkeys((word, label_of(word)) for word in said if not _PLAINLY.fullmatch(word)))
 
 
 def label_of(word: str) -> str:
@@ -78,9 +98,16 @@ def unit_of(said: str) -> str:
     plain = said.rstrip("s") if said not in ("ft", "mm", "inches") else said
     square = plain.startswith("square ")
     plain = _UNITS.get(plain.removeprefix("square "), plain.removeprefix("square "))
-    plain = {"meter": "m", "metre": "m", "inches": "inch", "feet": "ft", "micron": "µm", "mm2": "mm²", "cm2": "cm²"}.get(
-        plain, plain
-    )
+    plain = {
+        "meter": "m",
+        "metre": "m",
+        "inches": "inch",
+        "feet": "ft",
+        "micron": "µm",
+        "mm2": "mm²",
+        "cm2": "cm²",
+        "px2": "px²",
+    }.get(plain, plain)
     return plain + "²" if square else plain
 
 

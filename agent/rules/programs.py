@@ -27,9 +27,18 @@ _GENERIC = re.compile(
         r"|programs?|applications?|apps?|things?|anything|something|"
     r"anybody|anyone|somebody|someone|it|files?|users?|people|person|machine|computer|host|system|data|address(?:es)?"
         r"|connections?|outside|objects?|"
-    r"(?:file|registry|network) ?\w*)?"
+    r"(?:file|registry|network)(?: (?:operations?|activity|access(?:es)?|events?|traffic|keys?|values?|entry|entries|connections?))?)?"
 )  # fmt: skip
 _NAME = re.compile(r"[\w$.*?-]+\.[a-z0-9*]{1,8}|\S*[\\/]\S*|(?:\d{1,3}\.){3}[\d*]{1,3}(?::\d+)?|\*\S*|\S*\*")
+_ENDING = re.compile(
+    r"\*?\.(?P<x>[a-z][a-z0-9]{0,7})(?: (?:files?|extension|executables?))?|(?P<y>zip|js|sys|log|sh) files?"
+    r"|(?P<z>exe|dll|dmp|ps1|vbs|bat|iso|lnk|hta|jar|msi)s?(?: files?)?"
+)
+_JOINED = re.compile(
+    r"\b(?:with|without|from|in|to|of|on|at|that|which|not|no|by|for|but|outside|under|and|or|than|more|like"
+    r"|using)\b|\d"
+)
+"""Words between two things: a phrase with them says more than the title it is near to."""
 _ARTICLE = re.compile(r"^(?:(?:the|a|an|any|every|each|some|all|this|that|its|my|our|new)\s+)+")
 _TRAILING = re.compile(
     r"\s+(?:process(?:es)?|programs?|applications?|executable|binary|service|'s memory|memory|process memory)$"
@@ -51,7 +60,7 @@ def who_is(phrase: str, *, known: Callable[[str], Sequence[str]] | None = None, 
     >>> who_is("a PDF reader").names[:2], who_is("wmiprvse.exe").names, who_is("purple haze") is None
     (('acrobat.exe', 'acrord32.exe'), ('wmiprvse.exe',), True)
     """
-    said = _ARTICLE.sub("", phrase.strip().strip("\"'“”«»").lower()).strip(" .,")
+    said = _ARTICLE.sub("", phrase.strip().strip("\"'“”«»").lower()).strip(" ,").rstrip(".")
     if not said:
         return None
     table = groups()
@@ -59,18 +68,23 @@ def who_is(phrase: str, *, known: Callable[[str], Sequence[str]] | None = None, 
     for form in (said, said.removesuffix("s"), short, short.removesuffix("s")):
         if form in table:
             return Who(said=said, names=table[form])
+    if (ending := _ENDING.fullmatch(said)) is not None:
+        return Who(said=said, names=(f"*.{ending['x'] or ending['y'] or ending['z']}",))
     said = short
     if _NAME.fullmatch(said):
         return Who(said=said, names=(said,))
-    folder = re.fullmatch(r"([\w$.-]{2,40}) (?:folder|directory|dir)", said)
+    folder = re.fullmatch(
+        r"(?:folder |directory )?([\w$.-]{2,40}) (?:folder|directory|dir)s?|(?:folder|directory) ([\w$.-]{2,40})", said
+    )
     if folder is not None:
-        return Who(said=said, names=(rf"*\{folder[1]}\*", f"*/{folder[1]}/*"))
+        name = folder[1] or folder[2]
+        return Who(said=said, names=(rf"*\{name}\*", f"*/{name}/*"))
     single = re.fullmatch(r"[\w$.-]{2,40}", said)
     if single and (known is not None and known(said)):
         return Who(said=said, names=(said,))
     if single and said in _stems():
         return Who(said=said, names=(said,))
-    if embed is not None:
+    if embed is not None and not _JOINED.search(said):
         titles = list(table)
         near = embed(titles) @ embed([said])[0]
         best = int(near.argmax())
@@ -116,7 +130,7 @@ _EVERYWHERE = word_set(
     """
     lsass svchost services explorer wininit winlogon csrss smss spoolsv taskhostw dllhost conhost wmiprvse rundll32 regsvr32 netsh net
     whoami systeminfo schtasks reg sc wmic psexec mimikatz procdump notepad calc sshd cron systemd ssh scp wget curl sudo su nc ncat
-    nmap tasklist ipconfig nltest vssadmin wbadmin bcdedit tiworker msiexec wevtutil
+    regedit regini taskmgr mmc nmap tasklist ipconfig nltest vssadmin wbadmin bcdedit tiworker msiexec wevtutil
     """
 )
 """Programs of nearly every Windows or Linux machine, by name."""

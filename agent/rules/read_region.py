@@ -13,7 +13,8 @@ _DEFECTS = (
     r"|damages?|odd regions?|unusual regions?|regions?|flaws?|blobs?|discolou?rations?|tears?|cuts?|rust(?: spots?)?"
     r"|corrosion|marks?|smudges?|specks?|pits?|bends?|breaks?|breakages?|deformations?|fractures?|scuffs?|blisters?|pores?"
     r"|inclusions?|fray(?:ing)?|wrinkles?|creases?|fingerprints?|dirt|dust|anomal(?:y|ies)|blemish(?:es)?|imperfections?"
-    r"|abrasions?|solder (?:bridges?|balls?)|shorts?|missing parts?)"
+    r"|abrasions?|drips?|streaks?|splash(?:es)?|gouges?|nicks?|grooves?|voids?|cavit(?:y|ies)|delaminations?"
+    r"|foreign (?:bod(?:y|ies)|matter)|solder (?:bridges?|balls?)|shorts?|missing parts?)"
 )
 _ANY_DEFECT = word_set(
     """
@@ -23,11 +24,13 @@ _ANY_DEFECT = word_set(
 )
 _DEFECT = re.compile(
     rf"\b(?P<adj>(?:(?:tiny|small|large|big|deep|long|fine|hairline|surface|dark|light|white|black|red|oil|water|paint"
-    rf"|glass|edge) )*)(?P<d>{_DEFECTS})\b"
+    rf"|glass|edge) )*)(?<!\bis )(?<!\bare )(?<!\bwas )(?P<d>{_DEFECTS})\b(?: (?:marks?|traces?|lines?)\b)?(?! (?:packs?"
+    rf"|packages?|cards?|boards?|welds?"
+    rf"|lights?|plates?|pins?|heads?|paper|covers?)\b)"
 )
 _SIZE_UNIT = (
     r"(?P<u>mm2|mm²|cm2|cm²|square (?:mm|cm|millimet(?:er|re)s?|centimet(?:er|re)s?|pixels?)|mm|millimet(?:er"
-    r"|re)s?|cm|centimet(?:er|re)s?|µm|um|microns?|inch(?:es)?|px|pixels?|%|per ?cent)"
+    r"|re)s?|cm|centimet(?:er|re)s?|µm|um|microns?|inch(?:es)?|px2|px²|square px|px|pixels?|%|per ?cent)"
 )
 _SIZE = re.compile(
     r"\b(?P<how>under|below|smaller than|less than|shorter than|thinner than|narrower than|up to|at most|no more than"
@@ -39,6 +42,13 @@ _SIZE = re.compile(
 _BETWEEN = re.compile(
     r"\bbetween\s*(?P<n>\d+(?:\.\d+)?)\s*(?:\w+ )?(?:and|to)\s*(?P<m>\d+(?:\.\d+)?)\s*" + _SIZE_UNIT + r"(?!\w)"
 )
+_NOT_OUTSIDE = re.compile(
+    r"\b(?:over|above|larger than|bigger than|greater than|longer than|wider than"
+    r"|more than)\s*(?P<n>\d+(?:\.\d+)?)\s*(?:\w+ )?(?:but|and) "
+    r"(?:under|below|smaller than|less than|shorter than|thinner than|narrower than)\s*(?P<m>\d+(?:\.\d+)?)\s*"
+    + _SIZE_UNIT
+    + r"(?!\w)"
+)
 _HOW = {
     "under": "below", "below": "below", "smaller than": "below", "less than": "below", "shorter than": "below", "thinner than": "below",
     "narrower than": "below", "up to": "at most", "at most": "at most", "no more than": "at most", "not more than": "at most",
@@ -47,7 +57,10 @@ _HOW = {
 _IN = r"(?:in|at|on|near) the"
 _UP, _DOWN = r"(?:top|upper)", r"(?:bottom|lower)"
 _PLACES: tuple[tuple[Place, str], ...] = (
-    ("edge", r"(?:at|near|on|along|close to) (?:the )?(?:\w+ )?(?:edges?|rim|border|margin)s?"),
+    (
+        "edge",
+        r"(?:at|near|on|along|close to) (?:the )?(?:(?!left|right|top|bottom|upper|lower)\w+ )?(?:edges?|rim|border|margin)s?",
+    ),
     ("centre", r"(?:in|at|near) the (?:centre|center|middle)"),
     ("upper left", rf"{_IN} {_UP}[- ]left(?: \w+)?"),
     ("upper right", rf"{_IN} {_UP}[- ]right(?: \w+)?"),
@@ -72,6 +85,36 @@ def about_defects(body: str) -> bool:
     return not SUBJECT.search(body[: match.start()]) or bool(_SIZE.search(body))
 
 
+_BEARER = re.compile(
+    r"^(?:an? |the |any |each |every )?(?!\d)\w+(?: \w+)? (?:has|have|shows?|with) (?=an? |any |more |at |\d"
+    r"|deep|big|small)"
+)
+"""The part that bears a defect, which the picture is of."""
+_ANY_SIZE = re.compile(
+    r",? (?:no matter|regardless of|whatever|however|independent of|of any) (?:how |the |its )?(?:small"
+    r"|big|large|long|size|length|tiny|deep)\b(?: it is| is)?"
+)
+
+
+_EITHER = re.compile(
+    rf"^(?P<a>(?:an? |any |the |no )?(?:\w+ )?{_DEFECTS})(?P<more>(?:,? (?:or|and|and/or) |, )(?:an? "
+    rf"|any )?(?:\w+ )?{_DEFECTS})+(?P<rest>\b.*)$"
+)
+
+
+def alternatives(body: str) -> list[str]:
+    """A body about several kinds of defects as one about each.
+
+    >>> alternatives("cracks or chips at the rim"), alternatives("a crack")
+    (['cracks at the rim', 'chips at the rim'], ['a crack'])
+    """
+    match = _EITHER.match(body)
+    if match is None:
+        return [body]
+    kinds = re.split(r",? (?:or|and|and/or) |, ", body[: match.start("rest")])
+    return [f"{kind.strip()}{match['rest']}" for kind in kinds if kind.strip()]
+
+
 def read_region(body: str) -> tuple[RegionCondition, tuple[str, ...]]:
     """(condition, words not understood) of a definition about a defect.
 
@@ -79,11 +122,13 @@ def read_region(body: str) -> tuple[RegionCondition, tuple[str, ...]]:
     >>> found.defect, found.how, found.low, found.unit, missed
     ('scratch', 'below', 2.0, 'mm', ())
     """
+    body = _ANY_SIZE.sub("", _BEARER.sub("", body))
     match = _DEFECT.search(body)
     assert match is not None
     defect = singular(match["d"])
     left = body[: match.start()] + " " + body[match.end() :]
     values: dict[str, object] = {"defect": "" if match["d"] in _ANY_DEFECT else (match["adj"] + defect).strip()}
+    left = _NOT_OUTSIDE.sub(r"between \g<n> and \g<m> \g<u>", left)
     size, between = _SIZE.search(left), _BETWEEN.search(left)
     if between is not None:
         low, high = sorted((float(between["n"]), float(between["m"])))

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.question import SourceInfo
-from agent.reading.channels import find_channels
-from agent.reading.values import Comparison, find_comparison, same_unit
+from agent.reading.values import Comparison, same_unit
 from agent.rules.conditions import How, Measure, SeriesCondition
-from agent.rules.numbers import find_lasting, find_per, find_rows, find_within
+from agent.rules.numbers import find_lasting, find_per, find_rows, find_within, find_within_rows
+from agent.rules.ranges import range_of, ranges_meet
+from agent.rules.series_clauses import clauses_of
 from agent.rules.series_words import (
     BEFORE_UNIT,
     CHANGE,
@@ -22,17 +23,22 @@ from agent.rules.series_words import (
     GAP,
     MACHINE,
     ON,
+    PLAINLY,
     QUANTITY_WORD,
     SPLIT,
     STATE,
+    STEADILY,
     UPWARDS,
     channel_of,
     clean_words,
+    comparison_in,
     not_derived,
+    plain_form,
     quantity_of,
     shown_unit,
     units_of,
 )
+from agent.rules.two_channels import all_channels, channel_names, names_channel, read_two_channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,21 +56,24 @@ def about_series(body: str, sources: Sequence[SourceInfo] = ()) -> bool:
     >>> about_series("pressure above 7 bar"), about_series("people in the yard"), about_series("more than 3 people in the yard")
     (True, False, False)
     """
-    info = _info(sources)
+    body = plain_form(body)
+    info = all_channels(sources)
     change = CHANGE.search(body)
-    if find_comparison(body, info) is not None or (
-        change is not None and (QUANTITY_WORD.search(body) or _named(body, sources) or quantity_of(change["u"] or ""))
+    if comparison_in(body, info) is not None or (
+        change is not None and (QUANTITY_WORD.search(body) or names_channel(body, sources) or quantity_of(change["u"] or ""))
     ):
         return True
-    if (GAP.search(body) or FLAT.search(body)) and (find_lasting(body) or find_rows(body)):
-        return True
+    if (lasts := find_lasting(body) or find_rows(body)) is not None:
+        bare = f"{body[: lasts.a]} {' '.join(body[lasts.b :].split())}"
+        if any(p.search(text) for p in (GAP, FLAT) for text in (body, " ".join(bare.split()))):
+            return True
     main = SPLIT.split(body, maxsplit=1)[0]
     if (lasting := find_lasting(main)) is not None:
         main = f"{main[: lasting.a]} {main[lasting.b :]}"
     state = STATE.match(main.strip())
     if state is not None and MACHINE.search(state["x"]):
         return True
-    return bool(QUANTITY_WORD.search(main) or _named(main, sources))
+    return bool(QUANTITY_WORD.search(main) or names_channel(main, sources))
 
 
 def read_series(body: str, *, sources: Sequence[SourceInfo] = ()) -> Heard:
@@ -75,13 +84,13 @@ def read_series(body: str, *, sources: Sequence[SourceInfo] = ()) -> Heard:
     >>> read_series("temperature rises faster than 3 °c per minute").conditions[0].measure
     'rise'
     """
-    body = re.sub(r"\s*\bat the same (?:time|moment)\b|\bsimultaneously\b|\btogether\b", "", body)
+    body = re.sub(r"\s*\bat the same (?:time|moment)\b|\bsimultaneously\b|\btogether\b", "", plain_form(body))
     text, when, missed, notes = _when(body, sources)
-    parts = _alternatives(text, sources)
+    parts = clauses_of(text, sources)
     found: list[SeriesCondition] = []
     channel = ""
     for part in parts:
-        condition, left, said = _one(part, sources, channel)
+        condition, left, said = _one(part, sources, channel, steady=when is not None)
         notes += said
         if condition is None:
             missed += [left] if left else []
@@ -91,9 +100,18 @@ def read_series(body: str, *, sources: Sequence[SourceInfo] = ()) -> Heard:
         found.append(condition)
     if " and " in text and len(found) > 1 and len(parts) == len(found) and not re.search(r"\bor\b", text):
         first, *others = found
+        if (
+            len(others) == 1 and first.for_s is None and others[0].for_s is not None
+        ):  # "a and b for 10 s" means both at once, that long
+            first = first.model_copy(update={"for_s": others[0].for_s, "for_at_least": others[0].for_at_least})
+            others = [others[0].model_copy(update={"for_s": None, "for_at_least": False})]
+        if (never := _never(first, others[0])) and len(others) == 1:
+            return Heard(notes=(never,))
         both = first.for_rows is not None and others[0].for_rows is not None
         if when is None and len(others) == 1 and others[0].for_s is None and not both:
             rows = first.for_rows or others[0].for_rows  # "a and b for 4 rows" means both at once, for 4 rows
+            if first.for_s is not None:
+                notes.append("Both must hold together that long.")
             found = [first.model_copy(update={"for_rows": rows, "when": others[0].model_copy(update={"for_rows": None})})]
         else:
             missed.append(" and ".join(parts[1:]))
@@ -103,16 +121,13 @@ def read_series(body: str, *, sources: Sequence[SourceInfo] = ()) -> Heard:
     return Heard(conditions=tuple(found), missed=tuple(dict.fromkeys(m for m in missed if m)), notes=tuple(dict.fromkeys(notes)))
 
 
-def _info(sources: Sequence[SourceInfo]) -> SourceInfo:
-    """All channels of the series in the chat as one, so that their units are known."""
-    series = [s for s in sources if s.kind == "series"]
-    channels = tuple(c for s in series for c in s.channels)[:500]
-    units = tuple(u for s in series for u in s.units)[:500]
-    return SourceInfo(name="series", kind="series", channels=channels, units=units)
-
-
-def _named(text: str, sources: Sequence[SourceInfo]) -> bool:
-    return any(find_channels(text, s).channels for s in sources if s.kind == "series")
+def _never(a: SeriesCondition, b: SeriesCondition) -> str:
+    """Why two conditions on one channel cannot hold at once, or ""."""
+    if a.channel != b.channel or {a.measure, b.measure} != {"value"} or a.minus or b.minus or {a.how, b.how} & {"on", "off"}:
+        return ""
+    if ranges_meet(range_of(a.how, a.low, a.high), range_of(b.how, b.low, b.high)):
+        return ""
+    return f"{a.channel} can never be {a.how} {a.low:g} and {b.how} {b.low:g} at once. Say “or” if either is meant."
 
 
 def _when(body: str, sources: Sequence[SourceInfo]) -> tuple[str, SeriesCondition | None, list[str], list[str]]:
@@ -130,7 +145,7 @@ def _when(body: str, sources: Sequence[SourceInfo]) -> tuple[str, SeriesConditio
         if lasting is not None and find(main) is None:  # "… when the pump is off for more than 10 seconds"
             main = f"{main} {clause[lasting.a : lasting.b]}"
             clause = clause[: lasting.a] + clause[lasting.b :]
-    condition, left, notes = _one(clause.strip(" ,."), sources, "")
+    condition, left, notes = _one(clause.strip(" ,."), sources, "", steady=True)
     if condition is None:
         return main, None, [f"{word} {clause.strip()}"], []
     if word in ("unless", "except when", "except while"):
@@ -153,73 +168,80 @@ def _opposite(condition: SeriesCondition) -> SeriesCondition | None:
     return condition.model_copy(update={"how": _OPPOSITE[condition.how]})
 
 
-def _alternatives(text: str, sources: Sequence[SourceInfo]) -> list[str]:
-    """Parts joined by "or" and "and" that each hold a comparison; "between 5 and 7" stays whole."""
-    info = _info(sources)
-    parts = [text]
-    for joint in (r"\s*,?\s+or\s+", r"\s*,?\s+and\s+"):
-        split = [p for part in parts for p in _cut(part, joint, info)]
-        parts = split
-    return parts
-
-
-def _cut(text: str, joint: str, info: SourceInfo) -> list[str]:
-    for match in re.finditer(joint, text):
-        left, right = text[: match.start()], text[match.end() :]
-        if _compares(left, info) and _compares(right, info):
-            return [left, *_cut(right, joint, info)]
-    return [text]
-
-
-def _compares(text: str, info: SourceInfo) -> bool:
-    bare = re.sub(r"\b(?:between|from|outside)\b.*$", "", text) if not re.search(r"\d.*\b(?:and|to)\b.*\d", text) else text
-    return find_comparison(bare, info) is not None or STATE.match(text.strip()) is not None or CHANGE.search(bare) is not None
-
-
-def _one(text: str, sources: Sequence[SourceInfo], inherited: str) -> tuple[SeriesCondition | None, str, list[str]]:
-    """(condition, words left, notes) of one clause."""
+def _one(
+    text: str, sources: Sequence[SourceInfo], inherited: str, *, steady: bool = False
+) -> tuple[SeriesCondition | None, str, list[str]]:  # fmt: skip
+    """(condition, words left, notes) of one clause; with `steady` a rise without an amount counts, too."""
     values: dict[str, Any] = {}
     left = text
-    if (rows := find_rows(left)) is not None:
+    if (of_two := read_two_channels(text, sources)) is not None:
+        return of_two
+    change = CHANGE.search(left)
+    in_rows = find_within_rows(left) if change is not None else None
+    if in_rows is None and (rows := find_rows(left)) is not None:
         values["for_rows"] = int(rows.value)
         left = left[: rows.a] + " " + left[rows.b :]
-    change = CHANGE.search(left)
-    if change is not None and (change["f"] or find_within(left) or find_per(left)):
+        change = CHANGE.search(left)
+    if change is not None and (change["f"] or in_rows or find_within(left) or find_per(left)):
         found = _changed(left, change, values, sources, inherited)
         if found is not None:
             return found
-    if change is not None and not find_within(left) and not find_per(left) and not change["f"]:
-        return None, " ".join(left.split()), ["A change needs a time: say “within 10 seconds” or “per minute”."]
+    if change is not None and not (in_rows or find_within(left) or find_per(left)):
+        return (
+            None,
+            " ".join(left.split()),
+            ["A change needs a time: say “within 10 seconds”, “within 5 readings” or “per minute”."],
+        )
     lasting = find_lasting(left)
     if lasting is not None:
         values |= {"for_s": lasting.value, "for_at_least": lasting.at_least}
         left = left[: lasting.a] + " " + left[lasting.b :]
     lasts: tuple[tuple[re.Pattern[str], Measure], ...] = ((GAP, "gap"), (FLAT, "flat"))
+    left = " ".join(left.split())
     for pattern, measure in lasts:
         match = pattern.search(left)
-        if match is not None and "for_s" in values:
-            rest = left[: match.start()] + " " + left[match.end() :]
+        if match is not None and values:
+            rest = f"{left[: match.start()]} {match.groupdict().get('c') or ''} {left[match.end() :]}"
             channel, rest = channel_of(
                 re.sub(r"\b(?:from|in|of|for|on|by)\b", " ", rest), sources, "*" if measure == "gap" else inherited or "*"
             )
             return SeriesCondition(channel=channel, measure=measure, **values), rest, []
-    comparison = find_comparison(left, _info(sources))
+    comparison = comparison_in(left, all_channels(sources))
     if comparison is not None:
         return _compared(left, comparison, values, sources, inherited)
+    return _state(left, values, sources, inherited, steady or bool(values))
+
+
+def _state(
+    left: str, values: dict[str, Any], sources: Sequence[SourceInfo], inherited: str, steady: bool
+) -> tuple[SeriesCondition | None, str, list[str]]:  # fmt: skip
+    """A clause without a comparison: a machine that is on or off, a value that is equal to a number, or a steady rise."""
     state = STATE.match(" ".join(left.split()))
-    if state is not None:
+    if state is not None and not re.fullmatch(r"it|they|that|this|which", state["x"]):
         channel, rest = channel_of(state["x"], sources, inherited)
         if channel:
-            said = state["s"]
-            how: How = "on" if said in ON else "off"
-            return SeriesCondition(channel=channel, how=how, **values), rest, []
+            on = (state["s"] in ON) != bool(state["not"])
+            how: How = "on" if on else "off"
+            said = f"{'not ' * bool(state['not'])}{state['s']}"
+            notes = [] if state["s"] in PLAINLY else [f"“{said}” was read as {how}."]
+            return SeriesCondition(channel=channel, how=how, **values), rest, notes
     equal = EQUAL.search(left)
     if equal is not None:
         channel, rest = channel_of(left[: equal.start()], sources, inherited)
         if channel:
             number = float(equal["n"].replace("−", "-"))
-            unit = (equal["u"] or "").strip()
-            return SeriesCondition(channel=channel, how="equal to", low=number, high=number, unit=unit, **values), rest, []
+            unit = shown_unit((equal["u"] or "").strip())
+            denied = any(equal[name] for name in ("not", "not2", "not3", "not4", "not5"))
+            how = "not equal to" if denied else "equal to"
+            rest = " ".join(f"{rest} {clean_words(left[equal.end() :])}".split())
+            return SeriesCondition(channel=channel, how=how, low=number, high=number, unit=unit, **values), rest, []
+    moving = STEADILY.search(left) if steady else None
+    if moving is not None:
+        channel, rest = channel_of(left[: moving.start()], sources, inherited)
+        if channel:
+            note = "No amount was given, so any step counts; say “by more than 2 within 1 minute” to leave small ones out."
+            measure: Measure = "rise" if UPWARDS.search(moving["v"]) else "fall"
+            return SeriesCondition(channel=channel, measure=measure, how="above", within_rows=2, **values), rest, [note]
     return None, " ".join(left.split()), []
 
 
@@ -235,6 +257,8 @@ def _compared(
         return None, left, []
     notes: list[str] = []
     channel, rest = channel_of(before, sources, "")
+    if not channel and rest:
+        return None, left.strip(), []  # words that name no channel stand before the comparison: it is not one of readings alone
     if not channel:
         channel, tail = channel_of(re.sub(r"^\s*(?:of|in|on|at)\s+", "", after), sources, "")
         after = tail if channel else after
@@ -250,7 +274,16 @@ def _compared(
             else ("*", "No channel was named, so all are meant.")
         )
         notes.append(said)
+    if (
+        same_unit(found.unit) == "%"
+        and (share := re.match(r"\s*(?:of|from|above|below) (?:the |its )?(?P<x>\w[\w ]*)", after)) is not None
+    ):
+        return None, left.strip(), [not_derived(f"{found.low:g} % of {share['x']}")]
     rest = " ".join(f"{rest} {clean_words(after)}".split())
+    quantity = quantity_of(found.unit)
+    if quantity and MACHINE.search(channel) and not QUANTITY_WORD.search(channel) and channel not in channel_names(sources):
+        notes.append(f"“{channel}” in {shown_unit(found.unit)} was read as its {quantity}.")
+        channel = f"{channel} {quantity}"
     condition = SeriesCondition(
         channel=channel, how=found.how, low=found.low, high=found.high, unit=shown_unit(found.unit), **values
     )  # fmt: skip
@@ -268,11 +301,17 @@ def _changed(
     """A rise, a fall or a change of so much in so much time."""
     unit = (change["u"] or "").strip()
     after = left[change.end() :]
-    if unit in ("per", "in", "within", "a", "over", "for", "to", "and", "or", "an", "every", "each"):
+    ampere = unit == "a" and re.match(r"\s*(?:in|within|per|over)\b", after) is not None  # "5 A in 2 s", not "5 a minute"
+    if not ampere and unit in ("per", "in", "within", "a", "over", "for", "to", "and", "or", "an", "every", "each"):
         after, unit = f"{unit} {after}", ""
     slash = re.match(r"^(?P<u>.+?)/(?P<t>min|s|h)$", unit)
-    per, within = find_per(after), find_within(after)
-    if slash is not None and slash["u"] not in ("l", "m3", "mm", "m", "km"):
+    per, within, in_rows = find_per(after), find_within(after), find_within_rows(after)
+    time_s: float | None
+    rows: int | None = None
+    if in_rows is not None:
+        time_s, rate, rows = None, False, max(2, int(in_rows.value))
+        after = after[: in_rows.a] + " " + after[in_rows.b :]
+    elif slash is not None and slash["u"] not in ("l", "m3", "mm", "m", "km"):
         unit, time_s, rate = slash["u"], {"min": 60.0, "s": 1.0, "h": 3600.0}[slash["t"]], True
     elif within is not None:
         time_s, rate = within.value, False
@@ -304,6 +343,6 @@ def _changed(
     amount = float(change["n"])
     condition = SeriesCondition(
         channel=channel or "*", measure=amount_of, how=how, low=amount, high=amount, unit=shown_unit(unit), within_s=time_s, rate=rate,
-        **values,
+        within_rows=rows, **values,
     )  # fmt: skip
     return condition, " ".join(f"{rest} {clean_words(after)}".split()), []

@@ -13,90 +13,47 @@ from agent.reading.languages import detect_language
 from agent.reading.phrases import replacements, wordlist
 from agent.reading.tidy import tidy
 from agent.rules.admission import check_language, check_text
-from agent.rules.numbers import plain_numbers
+from agent.rules.duties import beyond, broken, said_of, tolerances
+from agent.rules.numbers import find_hours, find_lasting, plain_numbers
+from agent.rules.verdicts import (
+    ABNORMAL,
+    AS,
+    BOTH,
+    LEAD,
+    MEANS,
+    NORMAL,
+    OTHERWISE,
+    REST_IS_NOT,
+    SEVERITY,
+    SPOT,
+    STATED,
+    TAIL,
+    THEN,
+)
 from agent.rules.words import word_set
 from core.errors import BadInput
 from core.rules import Polarity
 
-_SEVERITY: tuple[tuple[int, str], ...] = (
-    (3, r"critical|severe|an emergency|urgent|very (?:serious|dangerous|bad)|dangerous|top priority"),
-    (2, r"serious|major|important|a (?:real |big )?problem|significant"),
-    (1, r"minor|a warning|low priority|slight(?:ly)? (?:bad|abnormal)|only a hint|informational|mild"),
+_MUST = (
+    r"(?P<m>must|should|shall|has to|have to|needs to|need to|may|can|is to|are to|is supposed to|are supposed to|ought to"
+    r"|is required to|are required to)"
 )
-_ABNORMAL = (
-    r"(?:an? )?(?:anomal(?:y|ies|ous)|abnormal|suspicious|critical|severe|serious|dangerous|forbidden|prohibited"
-    r"|not allowed|not permitted"
-    r"|unacceptable|bad|wrong|malicious|a (?:real |big |minor |serious |critical |major )?(?:defect|fault|problem|error"
-    r"|alarm|incident|violation"
-    r"|warning|issue|threat|hazard)|an (?:emergency|incident|error|alarm|alert|issue|attack)|defects|faults|problems"
-    r"|unusual|unauthori[sz]ed|urgent|minor|major"
-    r"|important|illegal|banned|top priority|mild|unexpected|faulty|defective|broken|a nuisance|an? (?:minor|serious"
-    r"|critical|major|severe) (?:anomaly|defect|finding|incident))"
-)
-_NORMAL = (
-    r"(?:perfectly |completely |totally |always |quite |just )*(?:normal|fine|okay|ok|alright|all right|expected|harmless"
-    r"|allowed|permitted|acceptable|intended|legitimate|legit"
-    r"|benign|good|safe|tolerated|no (?:problem|issue|anomaly|defect|big deal|concern)|not (?:a|an) (?:problem|issue"
-    r"|anomaly|defect|fault|alarm|error)"
-    r"|(?:a )?false alarms?|unimportant|irrelevant|not important|not abnormal|not suspicious|not critical|not dangerous"
-    r"|not forbidden|not serious|nothing to worry about)"
-)
-_TAIL = r"(?: (?:here|for us|for me|in (?:this|our|my) \w+|too|as well|though|then|now))*"
-_PLACE = (
-    r"(?P<place> (?:in|on|at|near|inside|under|behind|next to|during|when|while|whenever|if|unless|for|between|after"
-    r"|before|outside|everywhere|within|only) ?.{2,120})?"
-)
-_LEAD = (
-    r"^(?:please |from now on,? |in (?:the )?future,? |as of now,? |note that |remember(?: that)?:? |always |also |and "
-    r"|but |no, |(?:new )?rule:? ?|now,? |here,? )*"
-)
-_STATED = (
-    # (polarity, pattern with x); the first that fits decides
-    ("normal", rf"{_LEAD}(?P<x>.{{2,}}?),? (?:do|does|did) (?:not|never) (?:really )?(?:matter|count|bother (?:me"
-        rf"|us))(?: to us| to me| at all)?{_TAIL}{_PLACE}$"),
-    ("anomaly", rf"{_LEAD}(?P<x>.{{2,}}?) (?:do |does )?matters?(?: to us| to me| a lot)?$"),
-    ("anomaly", rf"{_LEAD}(?:i|we) (?:do not|never) want (?:to see |to have )?(?P<x>.{{2,}})$"),
-    ("normal", rf"{_LEAD}(?:i|we) (?:do not|never) (?:care about|mind|worry about|need to know about) (?:if |when |it when "
-        rf"|that )?(?P<x>.{{2,}})$"),
-    ("normal", rf"{_LEAD}never mind (?P<x>.{{2,}})$"),
-    ("normal", rf"{_LEAD}(?:it|that) is {_NORMAL}(?: here)?,? (?:that|if|when|for|to have|to see) (?P<x>.{{2,}})$"),
-    ("anomaly", rf"{_LEAD}(?:it|that) is (?:not (?:normal|fine|okay|ok|allowed|permitted|acceptable|expected)"
-        rf"|{_ABNORMAL})(?: here)?,? (?:that|if|when|for|to have|to see) (?P<x>.{{2,}})$"),
-    ("anomaly", rf"{_LEAD}(?P<x>.{{2,}}?),? (?:(?:it|that|this) )?(?:is|are|was|were|counts? as|means?|would be|should be"
-        rf"|will be|must be)(?: always| never| also| considered| treated as| to be)* not (?:at all )?(?:normal|fine|okay|ok"
-        rf"|expected|acceptable|harmless|tolerated|legitimate|good|safe){_TAIL}{_PLACE}$"),
-    ("normal", rf"{_LEAD}(?P<x>.{{2,}}?),? (?:(?:it|that|this) )?(?:is|are|was|were|counts? as|means?|would be|should be"
-        rf"|can be)(?: always| also| considered| treated as| to be)* {_NORMAL}{_TAIL}{_PLACE}$"),
-    ("anomaly", rf"{_LEAD}(?P<x>.{{2,}}?),? (?:(?:it|that|this) )?(?:is|are|was|were|counts? as|means?|would be"
-        rf"|should be)(?: always| never| also| considered| treated as| to be| very| highly"
-        rf"| extremely)* {_ABNORMAL}{_TAIL}{_PLACE}$"),
-    ("normal", rf"{_LEAD}(?:do not|never|stop|no need to) (?:flag|flagging|report|reporting|alert(?: me)?(?: on| about| for"
-        rf"| when| if)?|mark|warn(?: me)?(?: about| when| if)?|complain about|worry about|bother about|mind|care about"
-        rf"|count) (?P<x>.{{2,}})$"),
-    ("anomaly", rf"{_LEAD}(?:do not|never) (?:ignore|tolerate|allow|accept|permit) (?P<x>.{{2,}})$"),
-    ("anomaly", rf"{_LEAD}(?:flag|alarm|report|detect|catch|watch (?:out )?for|look (?:out )?for|find|mark|alert(?: me"
-        rf"| us)?(?: on| about| for| when| if| whenever)?|warn(?: me| us)?(?: about| of| when| if| whenever)?"
-        rf"|raise an? (?:alarm|alert)(?: for| when| if| on| whenever)?|tell me (?:when|whenever|if)|notify (?:me"
-        rf"|us) (?:when|if|of|about|whenever)|forbid|prohibit) (?:it (?:when|if) |every time |when |if "
-        rf"|whenever )?(?P<x>.{{2,}})$"),
-    ("normal", rf"{_LEAD}(?:ignore|disregard|skip|tolerate|allow|permit|accept|whitelist|exclude|mute|suppress"
-        rf"|overlook) (?:it when |that |when |if )?(?P<x>.{{2,}})$"),
-)  # fmt: skip
-_AS = re.compile(rf"(?P<x>.{{2,}}?) as (?:an? )?(?P<state>{_NORMAL}|{_ABNORMAL})$")
 _DUTY = re.compile(
-    rf"{_LEAD}(?P<x>.{{2,}}?) (?:must|should|shall|has to|have to|needs to|need to|may|can|is to|are to|is supposed to"
-    rf"|are supposed to)"
-    r"(?P<not> not| never| only)? (?P<y>.{2,})$"
+    rf"{LEAD}(?P<x>.{{2,}}?(?<!\bevery)(?<!\beach)(?<!\bthe)(?<!\ba)(?<!\bany)) {_MUST}(?P<not>(?: not| never"
+    rf"| only| always| normally| usually| generally| all| both| at all times| by no means)*) (?P<y>.{{2,}})$"
 )
 _NOBODY = re.compile(
-    rf"{_LEAD}(?:nobody|no ?one|no person|no people|none) (?:may|must|should|shall|can|is allowed to|are allowed to"
+    rf"{LEAD}(?:nobody|no ?one|no person|no people|none)(?P<who> (?:without|with|but|except|other than|wearing|in) [^,]{{2,40}}?)?"
+    rf" (?:may|must|should|shall|can|is allowed to|are allowed to"
     rf"|is permitted to)(?: ever)? (?P<y>.{{2,}})$"
 )
 _NOBODY_AT = re.compile(
-    rf"{_LEAD}(?:nobody|no ?one|no person|no people) (?:is |are )?(?:allowed |permitted )(?P<y>(?:in|on|near|inside|at"
+    rf"{LEAD}(?:nobody|no ?one|no person|no people) (?:is |are )?(?:allowed |permitted )(?P<y>(?:in|on|near|inside|at"
     rf"|around|behind) .{{2,}})$"
 )
-_NO = re.compile(rf"{_LEAD}no (?P<x>[a-z].{{2,}}?)(?: (?:is|are) (?:allowed|permitted|tolerated))?{_TAIL}$")
+_NO = re.compile(
+    rf"{LEAD}no (?P<x>[a-z].{{2,}}?)(?:(?: (?:is|are))? (?:allowed|permitted|tolerated|wanted|acceptable))?(?P<place> {SPOT})?{TAIL}$"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,16 +84,23 @@ def read_statement(text: str, *, keep: frozenset[str] = frozenset()) -> Statemen
     'a person without a helmet near the press'
     >>> found = read_statement("The pressure must not exceed 7 bar")
     >>> found.polarity, found.body, found.duty
-    ('anomaly', 'the pressure exceed 7 bar', True)
+    ('anomaly', 'the pressure exceeds 7 bar', True)
     """
     line = check_text(text)
     check_language(line)
-    plain = plain_numbers(_plain(line, keep)).strip(" .!,;")
+    plain = OTHERWISE.sub("", plain_numbers(_plain(line, keep)).strip(" .!,;"))
+    plain = _AT_END.sub(r"at \g<m> \g<n>", plain)
+    plain = _ALLOWED_UP_TO.sub(r"\g<x> may be up to \g<n>", plain)
+    plain = _NO_COMMA.sub(r"\g<w>, ", plain)
+    if (timed := _TIMED.match(plain)) is not None and (at := find_hours(timed["t"])) and not re.search(r"\w", at[1]):
+        plain = f"{timed['r']} {timed['t']}"  # "on sundays no flow above 2"
+    then = THEN.match(plain)
+    graded = then["x"] if then is not None else plain  # "send a warning" grades nothing
     severity = next(
         (
             level
-            for level, words in _SEVERITY
-            if re.search(rf"\b(?:{words})\b", plain) and not re.search(rf"\bnot (?:{words})\b", plain)
+            for level, words in SEVERITY
+            if re.search(rf"\b(?:{words})\b", graded) and not re.search(rf"\bnot (?:{words})\b", graded)
         ),
         None,
     )
@@ -146,6 +110,20 @@ def read_statement(text: str, *, keep: frozenset[str] = frozenset()) -> Statemen
     trimmed = _trim(statement.body)
     body = _negated(trimmed)
     return replace(statement, severity=severity, body=body, dropped=() if statement.duty else _dropped(plain, trimmed))
+
+
+_AT_END = re.compile(r"(?P<n>\d+(?:\.\d+)?\s?(?:°\s?[cf]?|%|[a-zµ]{1,5}(?:/\w{1,3})?)?) at (?:the |the very )?(?P<m>most|least)$")
+_ALLOWED_UP_TO = re.compile(
+    r"^(?P<x>.{2,}?) (?:is|are) (?:only )?(?:allowed|permitted|tolerated) (?:only )?(?:up to|until"
+    r"|at most) (?P<n>\d.*)$"
+)
+_NO_COMMA = re.compile(
+    r"^(?P<w>(?:when|while|if|as long as) [^,]{3,60}? (?:is|are) (?:on|off|open|closed|running|stopped"
+    r"|idle)) (?=(?!and\b|or\b|for\b)\w)"
+)
+_TIMED = re.compile(
+    r"^(?P<t>(?:on|at|during|between|from|after|before|outside) [^,]{2,50}?),? (?P<r>(?:no|nobody|no one|no-one) .+)$"
+)
 
 
 def states_verdict(text: str) -> bool:
@@ -162,11 +140,17 @@ def states_verdict(text: str) -> bool:
         return False
 
 
+_NEVER_MENDED = word_set("fault hearing tearing wearing")
+"""Words that are right as they are, and one letter from another: nobody bears a mask."""
+
+
 def _plain(line: str, keep: frozenset[str]) -> str:
     """Lower case without contractions and polite wrappers; quoted parts stay, since a definition may quote a command line."""
     if detect_language(line.lower()) == "en" and not re.search(r"[\"“”«»`\\/]|\.\w{2,4}\b", line):
         words = frozenset(re.findall(r"[^\W\d_]+", line.lower()))
-        return tidy(line, keep=keep | (words - wordlist("mend") if len(words) > 60 else keep)).plain or line.lower()
+        return (
+            tidy(line, keep=keep | _NEVER_MENDED | (words - wordlist("mend") if len(words) > 60 else keep)).plain or line.lower()
+        )
     plain = " ".join(line.lower().replace("’", "'").split())
     for pattern, replacement in replacements("contractions", whole_words=False):
         plain = pattern.sub(replacement, plain)
@@ -174,17 +158,37 @@ def _plain(line: str, keep: frozenset[str]) -> str:
 
 
 def _stated(plain: str, line: str) -> Statement:
-    if re.match(rf"{_LEAD}(?:only|nothing but|nobody but) ", plain):
-        raise BadInput("I cannot turn “only” round: name what is an anomaly instead, e.g. “a person in the yard is an anomaly”.")
-    for polarity, pattern in _STATED:
+    rest = REST_IS_NOT.match(plain)
+    if rest is not None and (opposite := beyond(rest["x"] or rest["only"])):
+        return Statement(text=line, body=opposite, polarity="anomaly", duty=True)
+    if BOTH.search(plain) is not None:
+        raise BadInput("This says that one thing is an anomaly and another normal. Give each definition on its own.")
+    for nobody in (_NOBODY, _NOBODY_AT):
+        if (match := nobody.match(plain)) is not None:
+            who = f"a person{match.groupdict().get('who') or ''}"
+            return Statement(text=line, body=f"{who} {match['y'].removeprefix('be ')}", polarity="anomaly", duty=True)
+    if (then := THEN.match(plain)) is not None:
+        return replace(_stated(then["x"], line), polarity="anomaly", explicit=True, assumptions=(), duty=True)
+    if (means := MEANS.match(plain)) is not None and not re.fullmatch(rf"{NORMAL}|{ABNORMAL}", means["y"]):
+        return replace(_stated(means["x"], line), polarity="anomaly", explicit=True, assumptions=(), duty=True)
+    if re.match(rf"{LEAD}(?:only|nothing but|nobody but) ", plain):
+        raise BadInput(_ONLY)
+    for polarity, pattern in STATED:
         match = re.match(pattern, plain)
         if match is None:
             continue
         body = match["x"] + (match.groupdict().get("place") or "")
-        marked = _AS.match(body)  # "flag bicycles as normal"
+        marked = AS.match(body)  # "flag bicycles as normal"
         if marked is not None:
-            normal = re.fullmatch(_NORMAL, marked["state"]) is not None
+            normal = re.fullmatch(NORMAL, marked["state"]) is not None
             return Statement(text=line, body=marked["x"], polarity="normal" if normal else "anomaly")
+        if (
+            polarity == "normal"
+            and re.search(r"\b(?:allowed|permitted|tolerated|acceptable|wanted)\b", plain)
+            and not _GAP_WORD.match(body)
+            and (none := re.match(r"(?:no|none of the|not a single) (?P<z>.+)$", body))
+        ):
+            return Statement(text=line, body=none["z"], polarity="anomaly", duty=True)  # "no bicycles are allowed"
         if polarity == "anomaly" and (nested := _duty(body, line)) is not None and not re.match(r"(?:if|when)\b", body):
             return nested
         return Statement(text=line, body=body, polarity="normal" if polarity == "normal" else "anomaly")
@@ -193,63 +197,77 @@ def _stated(plain: str, line: str) -> Statement:
     draft = read_rule(plain)
     if draft is not None:
         return Statement(text=line, body=draft.subject, polarity=draft.polarity)
-    body = re.sub(_LEAD, "", plain)
+    body = re.sub(LEAD, "", plain)
     return Statement(
         text=line, body=body, polarity="anomaly", explicit=False,
         assumptions=("The sentence does not say whether this is an anomaly or normal; it was taken as an anomaly.",),
     )  # fmt: skip
 
 
-_OPPOSITES: tuple[tuple[str, str], ...] = (
-    (
-        r"\b(?:stay|stays|be|remain|remains|lie|lies|run|keep|is|are)?\s*(?:strictly )?(?:below|under|less than|lower than)\b",
-        "at least",
-    ),
-    (
-        r"\b(?:stay|stays|be|remain|remains|lie|lies|keep|is|are)?\s*(?:strictly )?(?:above|over|more than|higher than"
-        r"|greater than)\b",
-        "at most",
-    ),
-    (r"\b(?:stay|stays|be|remain|remains|lie|lies|keep|is|are|have|has)?\s*at least\b", "below"),
-    (r"\b(?:stay|stays|be|remain|remains|lie|lies|keep|is|are|have|has)?\s*(?:at most|no more than|not more than)\b", "above"),
-    (r"\b(?:stay|stays|be|remain|remains|lie|lies|keep|is|are)?\s*(?:between|within|in the range(?: of)?)\b", "outside"),
-    (r"\b(?:stay|stays|be|remain|remains|lie|lies|keep|is|are)?\s*outside\b", "between"),
-    (r"\b(?:wear|wears|have|has|carry|carries|hold|holds|show|use|bear)\b", "without"),
-    (r"\bbe (?:off|switched off|stopped|closed)\b", "is on"),
-    (r"\bbe (?:on|switched on|running|open)\b", "is off"),
+_KEEP = re.compile(rf"{LEAD}(?:keep|hold|maintain|leave) (?P<x>.+)$")
+_LIMIT = re.compile(
+    rf"{LEAD}(?P<x>[a-z][^:]*?):? (?:(?:is|at|has an?) )?(?P<m>max|min|upper limit|lower limit)(?:imum"
+    rf"|imal(?:ly)?)?\.?(?: limit)?(?: of| is|:)?"
+    r" (?P<y>[-−]?\d.*)$"
+)
+_ENSURE = re.compile(
+    rf"{LEAD}(?:make sure|ensure|check|verify|see to it|take care)(?: that)? (?P<x>.+?) (?P<v>is|are|has|have|does"
+    rf"|do)(?P<not> not| never)? (?P<y>.+)$"
 )
 
 
 def _duty(plain: str, line: str) -> Statement | None:
     """What breaks a duty: "must stay below 7" is broken at 7 and above, "nobody may enter" by a person who enters."""
-    for pattern in (_NOBODY, _NOBODY_AT):
-        match = pattern.match(plain)
-        if match is not None:
-            return Statement(text=line, body=f"a person {match['y']}", polarity="anomaly", duty=True)
+    if (keep := _KEEP.match(plain)) is not None and (opposite := beyond(tolerances(keep["x"]))):
+        return Statement(text=line, body=opposite, polarity="anomaly", duty=True)
+    if (sure := _ENSURE.match(plain)) is not None:
+        verb = {"is": "be ", "are": "be ", "has": "have ", "have": "have "}.get(sure["v"], "")
+        plain = f"{sure['x']} must{sure['not'] or ''} {verb}{sure['y']}"
+    if (limit := _LIMIT.match(plain)) is not None:
+        opposite = "above" if limit["m"].startswith(("max", "upper")) else "below"
+        return Statement(text=line, body=f"{limit['x']} {opposite} {limit['y']}", polarity="anomaly", duty=True)
     match = _DUTY.match(plain)
     if match is None:
         none = _NO.match(plain)
-        if none is None or re.match(r"no (?:data|readings?|values?|signal|update|need|measurements?)\b", plain):
+        if none is None or find_lasting(plain) or _GAP_WORD.match(plain):
             return None
-        return Statement(text=line, body=none["x"], polarity="anomaly", duty=True)
-    x, y, denied = match["x"], match["y"], (match["not"] or "").strip()
-    if denied in ("not", "never"):
-        return Statement(text=line, body=f"{x} {re.sub(r'^be ', '', y)}", polarity="anomaly", duty=True)
-    if denied == "only":
-        raise BadInput("I cannot turn “only” round: name what is an anomaly instead, e.g. “a person in the yard is an anomaly”.")
-    permitted = re.match(r".* (?:may|can) ", plain[: match.start("y")] + " ") is not None
-    if permitted:
+        return Statement(text=line, body=none["x"] + (none["place"] or ""), polarity="anomaly", duty=True)
+    x, said = match["x"], match["not"]
+    y = re.sub(r" (?:at all times|all the time|always|throughout)$", "", match["y"])
+    if re.fullmatch(r"(?:you|telltale|the (?:system|model|program|assistant|detector))", x):
+        raise BadInput(
+            "That is an instruction to me, not a definition of an anomaly: say what is an anomaly, or normal, in the data."
+        )
+    denied = re.search(r"\b(?:not|never|by no means)\b", said) is not None
+    if "only" in said:
+        hours = find_hours(y)
+        if hours is not None and not hours[0].outside and not denied:  # "may only run at night" is broken at all other times
+            rest = " ".join(hours[1].split())
+            return Statement(text=line, body=f"{said_of(x, rest)} except {hours[0].said}", polarity="anomaly", duty=True)
+        if (opposite := beyond(f"{x} {y}")) and not denied:
+            return Statement(text=line, body=opposite, polarity="anomaly", duty=True)
+        raise BadInput(_ONLY)
+    if denied:
+        return Statement(text=line, body=said_of(x, y), polarity="anomaly", duty=True)
+    bounded = match["m"] in ("may", "can") and not said.strip() and _AT_MOST_FOR.search(y) is None
+    if bounded and _UP_TO.search(f"{x} | {y}"):  # "may hold at most 4 people": more are an anomaly
+        x, _, y = (part.strip() for part in _UP_TO.sub("more than ", f"{x} | {y}").partition("|"))
+        return Statement(text=line, body=said_of(x, y), polarity="anomaly", duty=True)
+    if (
+        match["m"] in ("may", "can") and (longest := _AT_MOST_FOR.search(y)) is not None
+    ):  # "may run for at most 2 s": longer is an anomaly
+        return Statement(
+            text=line, body=said_of(x, f"{y[: longest.start()]}for more than{y[longest.end() :]}"), polarity="anomaly", duty=True
+        )
+    if match["m"] in ("may", "can"):
         return Statement(text=line, body=f"{x} {re.sub(r'^be ', '', y)}", polarity="normal")
-    for words, broken in _OPPOSITES:
-        found = re.search(words, y)
-        if found is not None:
-            return Statement(
-                text=line, body=f"{x} {y[: found.start()]} {broken} {y[found.end() :]}", polarity="anomaly", duty=True
-            )
-    raise BadInput(
-        f"This says what must be, and I cannot tell what breaks it: “{y[:60]}”. Say what is an anomaly instead, e.g. “X "
-        f"above 7 is an anomaly”."
-    )
+    return Statement(text=line, body=broken(x, y), polarity="anomaly", duty=True)
+
+
+_UP_TO = re.compile(r"\b(?:at most|no more than|not more than|up to|a maximum of|max(?:imum|imally)?) (?=\d)")
+_AT_MOST_FOR = re.compile(r"\bfor (?:at most|no more than|not more than|up to|a maximum of|no longer than|not longer than)\b")
+_GAP_WORD = re.compile(rf"{LEAD}no (?:new )?(?:\w+ )?(?:data|readings?|values?|signals?|updates?|need|measurements?)\b")
+_ONLY = "I cannot turn “only” round: name what is an anomaly instead, e.g. “a person in the yard is an anomaly”."
 
 
 _NEGATED = (
@@ -275,7 +293,8 @@ def _trim(body: str) -> str:
     if re.match(r"(?:if|when|while|whenever) [^,]+, ?\w", body):
         return " ".join(body.strip(" .,;:!").split())
     body = re.sub(
-        r"^(?:(?:if|when|whenever|that|it when|every time|cases? (?:where|of)|situations? (?:where|in which))\s+)+",
+        r"^(?:(?:if|when|whenever|as soon as|once|the moment|in case|that|it when|every time"
+        r"|cases? (?:where|of)|situations? (?:where|in which))\s+)+",
         "",
         body.strip(" .,;:!"),
     )
@@ -285,7 +304,7 @@ def _trim(body: str) -> str:
 
 SAYS_NOTHING = word_set(
     """
-    want wants
+    want wants soon moment once let
     a about accept accepted alarm alarms alert alerts all allow also always an and are as at be been being bother but
     can care catch classify completely consider considered count counted counts define detect disregard do does doesn
     don else ever every everything exclude extremely find flag flagged for forbid from future get got had has have
@@ -301,8 +320,8 @@ SAYS_NOTHING = word_set(
 def _dropped(plain: str, body: str) -> tuple[str, ...]:
     """Runs of words that are neither in the body nor say anything about polarity or severity."""
     known = set(re.findall(r"[\w°%./\\-]+", body))
-    rest = re.sub(rf"\b(?:{_ABNORMAL}|{_NORMAL})(?!\w)", " , ", plain)
-    rest = re.sub(rf"\b(?:{'|'.join(words for _, words in _SEVERITY)})\b", " , ", rest)
+    rest = re.sub(rf"\b(?:{ABNORMAL}|{NORMAL})(?!\w)", " , ", plain)
+    rest = re.sub(rf"\b(?:{'|'.join(words for _, words in SEVERITY)})\b", " , ", rest)
     runs: list[str] = []
     for piece in re.split(r"[,;:]", rest):
         run: list[str] = []

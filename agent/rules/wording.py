@@ -6,6 +6,7 @@ form alone, never from the person's own sentence, so that a misreading shows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from agent.rules.conditions import (
@@ -14,6 +15,7 @@ from agent.rules.conditions import (
     Definition,
     EventCondition,
     FindingCondition,
+    Hours,
     MotionCondition,
     RegionCondition,
     SeriesCondition,
@@ -90,14 +92,25 @@ def _series(c: SeriesCondition) -> str:
     elif c.how in ("on", "off"):
         said = f"{channel} {c.how}"
     elif c.measure == "value":
+        if c.minus is not None:
+            channel = f"{channel} minus {c.minus}"
         said = f"{channel} {_compared(c.how, c.low, c.high, c.unit)}"
     else:
+        if c.minus is not None:
+            channel = f"{channel} minus {c.minus}"
         verb = {"rise": "rising", "fall": "falling", "change": "changing"}[c.measure]
-        by = _compared(c.how, c.low, c.high, c.unit).replace("above ", "by more than ").replace("at least ", "by at least ")
-        by = by.replace("below ", "by less than ").replace("at most ", "by at most ")
-        said = f"{channel} {verb} {by} {'per' if c.rate else 'within'} {duration_words(c.within_s or 0.0)}".replace(
-            "per 1 ", "per "
+        any_step = c.how == "above" and c.low == 0
+        by = (
+            "at all"
+            if any_step
+            else _compared(c.how, c.low, c.high, c.unit).replace("above ", "by more than ").replace("at least ", "by at least ")
         )
+        by = by.replace("below ", "by less than ").replace("at most ", "by at most ")
+        if c.within_rows is not None:
+            during = "from one reading to the next" if c.within_rows == 2 else f"within {c.within_rows:,} readings"
+        else:
+            during = f"{'per' if c.rate else 'within'} {duration_words(c.within_s or 0.0)}".replace("per 1 ", "per ")
+        said = f"{channel} {verb} {by} {during}"
     if c.for_s is not None:
         said += f" for {'at least' if c.for_at_least else 'more than'} {duration_words(c.for_s)}"
     if c.for_rows is not None:
@@ -106,26 +119,40 @@ def _series(c: SeriesCondition) -> str:
 
 
 def who_words(who: Who) -> str:
-    """A name, or a word for a group of programs with the names it stands for."""
+    """A name, or a word for a group of programs with the names it stands for, and the names that are not meant.
+
+    >>> who_words(Who(said="anyone but svchost.exe", besides=("svchost.exe",)))
+    'anything except svchost.exe'
+    """
+    if who.besides:
+        meant = who_words(who.model_copy(update={"besides": ()})) if who.names else "anything"
+        return f"{meant} except {_several(who.besides)}"
+    if len(who.names) == 1 and "*" in who.names[0] and re.fullmatch(r"[\w ]+", who.said):
+        return f"{who.said} ({who.names[0]})"
     if len(who.names) == 1:
         return who.names[0] if who.names[0].lower().removesuffix(".exe") != who.said.lower() else who.said
-    listed = ", ".join(who.names[:6]) + (f" and {len(who.names) - 6} more" if len(who.names) > 6 else "")
-    return f"{who.said} ({listed})"
+    return f"{who.said} ({_several(who.names)})"
+
+
+def _several(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def _events(c: EventCondition) -> str:
     from agent.lookups.log_concepts import CONCEPTS
 
-    subject = who_words(c.subject) if c.subject else "anything" if not c.user else "any process"
+    subject = who_words(c.subject) if c.subject else "any process" if c.user or c.user_besides else "anything"
     if c.parent is not None:
         subject += f" started by {who_words(c.parent)}" + (" or by what it started" if c.lineage else "")
     if c.user:
         subject += f" of the account {c.user}"
+    if c.user_besides:
+        subject += f" of any account except {c.user_besides}"
     if c.host:
         subject += f" on {c.host}"
     if c.concept is not None:
         said = f"rows that tell of {CONCEPTS[c.concept].said}"
-        if c.subject or c.user or c.host or c.parent:
+        if c.subject or c.user or c.user_besides or c.host or c.parent:
             said += f" by {subject}"
     elif c.deeds:
         acts = " or ".join(dict.fromkeys(_ACTS[d] for d in c.deeds))
@@ -141,18 +168,20 @@ def _events(c: EventCondition) -> str:
         said += ", to an address outside the private networks"
     if c.count > 1 or c.within_s is not None:
         by = {"subject": " by the same process", "user": " by the same account", "host": " on the same computer",
-              "address": " from the same address", "object": " on the same thing", None: ""}[c.by]  # fmt: skip
+              "address": " with the same address", "object": " on the same thing", None: ""}[c.by]  # fmt: skip
         within = f" within {duration_words(c.within_s)}" if c.within_s is not None else " in the whole log"
-        said = f"at least {c.count:,} times{by}{within}: {said}"
+        different = {"subject": "processes", "user": "accounts", "host": "computers", "address": "addresses", "object": "targets"}
+        times = f"{c.count:,} different {different[c.distinct]}" if c.distinct is not None else f"{c.count:,} times"
+        said = f"at least {times}{by}{within}: {said}"
     return said
 
 
 def _motion(c: MotionCondition) -> str:
-    said = f"a {c.subject}" if c.subject not in ("anything", "something") else "anything"
+    said = _article(c.subject) if c.subject not in ("anything", "something") else "anything"
     if c.with_attributes:
-        said += f" with {_listed(c.with_attributes)}"
+        said += f" with {_listed([_article(word) for word in c.with_attributes])}"
     if c.without_attributes:
-        said += f" without a {_listed(c.without_attributes)}"
+        said += f" without {_listed([_article(word) for word in c.without_attributes])}"
     if c.predicate == "crowds":
         said = f"at least {c.count or 2} of “{c.subject}” at the same time"
     else:
@@ -174,7 +203,7 @@ def _motion(c: MotionCondition) -> str:
 
 
 def _region(c: RegionCondition) -> str:
-    what = f"an odd region that is a {c.defect}" if c.defect else "an odd region"
+    what = f"an odd region that is {_article(c.defect)}" if c.defect else "an odd region"
     if c.measure == "count":
         kind = f" ({c.defect})" if c.defect else ""
         return f"the number of odd regions{kind} {_compared(c.how, c.low, c.high, '')}" if c.how else f"any odd region{kind}"
@@ -198,8 +227,31 @@ def _finding(c: FindingCondition) -> str:
     return said + (" at the same place" if c.box else "")
 
 
+def _article(word: str) -> str:
+    return word if word.endswith("s") and not word.endswith("ss") else f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
 def _listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+_DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def hours_words(hours: Hours) -> str:
+    """A part of the day or week as it was read.
+
+    >>> hours_words(Hours(said="at night", from_s=79_200, to_s=21_600))
+    'from 22:00 to 6:00'
+    >>> hours_words(Hours(said="outside working hours", from_s=28_800, to_s=64_800, days=(0, 1, 2, 3, 4), outside=True))
+    'except from 8:00 to 18:00 on Monday to Friday'
+    """
+    days = list(hours.days)
+    run = len(days) > 2 and days == list(range(days[0], days[-1] + 1))
+    names = f"{_DAY_NAMES[days[0]]} to {_DAY_NAMES[days[-1]]}" if run else _listed([_DAY_NAMES[d] for d in days])
+    low, high = (f"{int(s // 3600)}:{int(s % 3600 // 60):02d}" for s in (hours.from_s, hours.to_s))
+    clock = "" if hours.from_s == 0 and hours.to_s == 86_400 else f"from {low} to {high}"
+    return " ".join(part for part in ("except" if hours.outside else "", clock, f"on {names}" if days else "") if part)
 
 
 def effect_words(polarity: Polarity, severity: int | None) -> str:
@@ -221,7 +273,7 @@ def definition_words(definition: Definition, scope: Scope | None = None) -> str:
     I read this as: a bicycle is there → normal (in yard.mp4).
     """
     conditions = "; or ".join(condition_words(c, definition.polarity) for c in definition.conditions)
-    when = f", {definition.hours.said}" if definition.hours is not None else ""
+    when = f", {hours_words(definition.hours)}" if definition.hours is not None else ""
     where = scope.words if scope is not None else "everywhere"
     said = [f"I read this as: {conditions}{when} → {effect_words(definition.polarity, definition.severity)} ({where})."]
     said += definition.assumptions

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from agent.rules.store import RuleStore
 
 _ID = r"(?:the |my )?(?:rule |number |no\.? ?|#)*(?P<id>r?\d{1,5})"
-_DELETE = r"^(?:please )?(?:delete|remove|forget|drop|take away|discard|erase|cancel|scrap|revoke|withdraw)"
+_DELETE = (
+    r"^(?:please )?(?:delete|remove|forget|drop|take away|discard|erase|cancel|scrap|revoke|withdraw|get rid of|kick out"
+    r"|throw (?:away|out))"
+)
 _SWITCH = r"^(?:please )?(?:switch|turn)"
 _OURS = r"(?: all| the| my| our| your| current| active)*"
 _LAST = r"(?:the|this|that|my) (?:last )?(?:rule|change)"
@@ -27,23 +30,33 @@ _COMMANDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             "list",
             rf"^(?:please )?(?:list|show|tell me|give me)?(?: me)?{_OURS} ?(?:rules|definitions)[?.! ]*$",
         ),
+        ("list", r"^what (?:have|did) i (?:told?|tell|teach|taught|asked?|defined?|set|sa(?:id|y))\b.*$"),
         ("list", r"^(?:what|which) (?:are )?(?:the |my |our |your )?(?:rules|definitions)\b.*$"),
         ("delete", rf"{_DELETE} {_ID}[.! ]*$"),
+        ("delete", rf"^(?:please )?(?:take|throw|kick) {_ID} (?:away|out|off)[.! ]*$"),
         ("delete_last", rf"{_DELETE} (?:the |my |that |this )?(?:last )?(?:rule|definition)[.! ]*$"),
+        ("delete_all", rf"{_DELETE} (?:all|every|everything)(?: of)?(?: the| my| our| your)? (?:rules?|definitions?)[.! ]*$"),
         ("off", rf"{_SWITCH} off {_ID}[.! ]*$"),
         ("off", rf"{_SWITCH} {_ID} off[.! ]*$"),
+        ("off", rf"^(?:please )?put {_ID} (?:on hold|to sleep|aside)[.! ]*$"),
         ("off", rf"^(?:please )?(?:disable|pause|deactivate) {_ID}[.! ]*$"),
         ("on", rf"{_SWITCH} (?:back )?on {_ID}[.! ]*$"),
         ("on", rf"{_SWITCH} {_ID} (?:back )?on(?: again)?[.! ]*$"),
-        ("on", rf"^(?:please )?(?:enable|resume|activate|reactivate) {_ID}[.! ]*$"),
+        ("on", rf"^(?:please )?(?:enable|resume|activate|reactivate|restore|reinstate|bring back) {_ID}[.! ]*$"),
         ("level", rf"^(?:make )?{_ID} (?:is |as |should be |counts as )*(?P<level>critical|serious|minor)[.! ]*$"),
         (
             "scope",
             rf"^(?:please )?(?:apply |use |make |let |limit |restrict )?{_ID} {_HOLDS}(?P<where>everywhere|(?:in|for|to|on) .+?)[.! ]*$",
         ),
         ("edit", rf"^(?:change|edit|reword) {_ID}(?: to)?[:,]? (?P<text>.{{4,}})$"),
-        ("undo", rf"^(?:please )?(?:undo|take (?:that|it) back|revert)(?: (?:that|it|{_LAST}))*[.! ]*$"),
+        ("undo", rf"^(?:please )?(?:undo|take back|take (?:that|it) back|revert)(?: (?:that|it|{_LAST}))*[.! ]*$"),
     )
+)
+_NUMBERS = {
+    "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5,
+}  # fmt: skip
+_NUMBERED = re.compile(
+    r"\b(?:the |my )?(first|second|third|fourth|fifth) rule\b|\brule (one|two|three|four|five)\b", re.IGNORECASE
 )
 _LEVELS = {"minor": 1, "serious": 2, "critical": 3}
 NORMAL_HERE = re.compile(
@@ -72,7 +85,8 @@ def read_command(question: str) -> Command | None:
     >>> read_command("switch off rule 2"), read_command("delete R1").identity, read_command("what is wrong?")
     (Command(key='off', identity='R2', text=''), 'R1', None)
     """
-    plain = " ".join(question.split())
+    plain = re.sub(r",? (?:please|pls)(?=[.! ]*$)", "", " ".join(question.split()), flags=re.IGNORECASE)
+    plain = _NUMBERED.sub(lambda m: f"rule {_NUMBERS[(m[1] or m[2]).lower()]}", plain)
     for key, pattern in _COMMANDS:
         if match := pattern.match(plain):
             groups = match.groupdict()
@@ -107,6 +121,10 @@ def _done(command: Command, store: RuleStore, sources: Sequence[str]) -> list[st
             return ["There is no rule to delete."]
         newest = max(rules, key=lambda r: (r.created, int(r.id.lstrip("R"))))
         return [f"Rule {store.delete(newest.id).id} ({name(newest.text)}) is deleted; say “undo” to bring it back."]
+    if key == "delete_all":
+        gone = [store.delete(rule.id) for rule in store.rules()]
+        said = ", ".join(f"{r.id} ({name(r.text)})" for r in gone)
+        return [f"Deleted: {said}; each “undo” brings one back." if gone else "There is no rule to delete."]
     if key == "delete":
         return [f"Rule {(r := store.delete(command.identity)).id} ({name(r.text)}) is deleted; say “undo” to bring it back."]
     if key in ("on", "off"):

@@ -6,7 +6,7 @@ Outcomes are kept in memory per content of a source and version of a rule, for f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from core.samples import VideoClip
 
 if TYPE_CHECKING:
     from agent.rules.compile import Reading
+    from agent.rules.measurable import Looker
     from readers.open import Source
 
 MOST_TOLD = 5
@@ -46,10 +47,13 @@ class Ruled:
 
 
 class Rulebook:
-    """Rules for one chat: those kept under the home folder and those given for this chat alone."""
+    """Rules for one chat: those kept under the home folder and those given for this chat alone.
 
-    def __init__(self, store: EvidenceStore, thread: str) -> None:
-        self._store, self._thread = store, thread
+    `looker` gives the model that is shown what cannot be measured, if the chat has one that sees.
+    """
+
+    def __init__(self, store: EvidenceStore, thread: str, *, looker: Callable[[], Looker | None] = lambda: None) -> None:
+        self._store, self._thread, self._looker = store, thread, looker
         self.kept = RuleStore(store.home)
         self.given: tuple[Rule, ...] = ()
         """Rules that came with a question on the command line: in force in this chat, not kept."""
@@ -127,7 +131,8 @@ class Rulebook:
 
         key = (source.key, rule.id, rule.version, repr(sorted(rule.compiled.items(), key=lambda kv: kv[0])) + rule.polarity)
         if key not in self._outcomes:
-            self._outcomes[key] = evaluate_rule(rule, gather(source, store=self._store, normals=normals))
+            material = gather(source, store=self._store, normals=normals, looker=self._looker())
+            self._outcomes[key] = evaluate_rule(rule, material)
         return self._outcomes[key]
 
     def _without(self, inv: Investigation, decision: Decision) -> tuple[Investigation | None, list[str]]:

@@ -73,6 +73,22 @@ def test_the_acted_fall_is_told_when_it_happens_and_picking_up_a_pen_is_none():
 
 
 @falls_only
+@avenue_only
+def test_a_room_with_one_person_proves_that_nobody_falls_and_a_crowd_proves_nothing():
+    from agent.rules.conditions import MotionCondition
+    from agent.rules.doubts import doubts
+    from tools.video.following import following
+    from tools.video.track_finder import find_tracks
+
+    rule = MotionCondition(predicate="falls", subject="person")
+    room, crowd = _clip("gmdcsa24_falls", "Subject_3_ADL_19.mp4"), _clip("avenue", "training_videos", "12.avi")
+    assert doubts(rule, following(find_tracks(room)), sample=room.name) == []
+    found = doubts(rule, following(find_tracks(crowd)), sample=crowd.name)
+    assert any("too close" in doubt.reason for doubt in found)
+    assert all("telltale models pull" in doubt.what_would_help for doubt in found)
+
+
+@falls_only
 def test_the_same_clip_opened_twice_gives_the_same_log():
     from tools.video.relations import as_text, clip_relations
 

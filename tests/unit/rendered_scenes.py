@@ -72,3 +72,23 @@ def croucher(x, *, at=3.0, feet=90.0, height=44.0, colour=BLUE):
 def bag(x, *, laid, feet=90.0, size=9.0, end=np.inf):
     """Lies at x from `laid` on."""
     return lambda t: (x, feet, size, size, DARK) if laid <= t < end else None
+
+
+def crowded(seed):
+    """A scene in which one runs (odd seeds) or falls (even ones) among 0 to 7 others who stand or walk, of any colours; who it is last."""
+    rng = np.random.default_rng(1000 + seed)
+    count, height = int(rng.integers(0, 8)), float(rng.uniform(20, 40))
+    colours = [tuple(int(v) for v in rng.integers(10, 245, 3)) for _ in range(10)]
+    movers = []
+    for k in range(count):
+        speed = float(rng.uniform(0.5, 1.0) * height) * rng.choice([-1, 1]) if rng.random() < 0.6 else 0.0
+        x0, feet = float(rng.uniform(5, 155)), float(rng.uniform(75, 112))
+        movers.append(walker(x0 - speed * 3, speed, feet=feet, height=height * float(rng.uniform(0.85, 1.15)), colour=colours[k]))
+    feet = float(rng.uniform(75, 112))
+    if seed % 2:
+        speed, way = float(rng.uniform(2.0, 3.0) * height), int(rng.choice([-1, 1]))
+        x0 = -10 if way > 0 else 170
+        movers.append(walker(x0 - way * speed, way * speed, feet=feet, height=height, colour=colours[8], start=1.0))
+    else:
+        movers.append(faller(float(rng.uniform(40, 120)), at=3.0, feet=feet, height=height, colour=colours[8]))
+    return movers

@@ -3,7 +3,7 @@ import pytest
 
 from core.errors import BadInput
 from core.samples import Frame
-from models.objects import FoundObject, MovingObjects, People, suppress
+from models.objects import FoundObject, MovingObjects, People, solid_box, suppress
 
 
 def _street(seed=0):
@@ -116,3 +116,33 @@ def test_learning_needs_frames_of_one_size():
         MovingObjects().learn([])
     with pytest.raises(BadInput, match="one size"):
         MovingObjects().learn([_street(), np.zeros((10, 10, 3), np.uint8)])
+
+
+def test_who_lies_on_a_carpet_that_slid_keeps_their_own_box():
+    """A trunk, legs a third as thick, and the wrinkles of a carpet on all sides."""
+    area = np.zeros((120, 200), bool)
+    area[60:84, 60:110] = True
+    area[66:75, 110:150] = True
+    body = solid_box(area)[:4]
+    assert body == (60, 60, 150, 84)
+    for row in (62, 70, 80):
+        area[row : row + 2, 5:195] = True
+    area[5:115, 80:83] = True
+    assert max(abs(a - b) for a, b in zip(solid_box(area)[:4], body, strict=True)) <= 4
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 40), (3, 3), (2, 90)])
+def test_the_box_of_something_tiny_or_thin_holds_all_of_it(height, width):
+    assert solid_box(np.ones((height, width), bool)) == (0, 0, width, height, height * width)
+
+
+def test_a_carpet_does_not_widen_a_body_but_an_upright_one_keeps_its_feet():
+    moving, still = MovingObjects(side=200, warm_up=5), _street()
+    for _ in range(8):
+        moving.update(still)
+    upright = still.copy()
+    upright[20:90, 80:104] = upright[90:110, 82:85] = 230
+    assert moving.update(upright)[0].box[3] >= 108
+    lying = still.copy()
+    lying[70:94, 60:110] = lying[72:75, 110:190] = 230
+    assert moving.update(lying)[0].box[2] <= 116

@@ -143,12 +143,22 @@ def test_zones_are_entered_left_and_stayed_in():
     assert stays.strength == pytest.approx(3.2, abs=0.4)
 
 
-def test_one_against_the_flow_and_none_where_both_ways_are_gone():
-    right = [person(k, lambda t, k=k: 30 * k + 40 * t, 200 + 30 * k) for k in range(1, 6)]
-    log = relation_log(scene(*right, person(9, lambda t: 600 - 40 * t, 150)))
-    assert {row.subject.id for row in said(log, "goes against the flow")} == {9}
-    both = [person(k, lambda t, k=k: 300 + 40 * (-1) ** k * (t - 6), 200 + 30 * k) for k in range(1, 7)]
+def test_one_against_the_flow_and_none_where_no_way_is_the_usual_one():
+    right = [person(k, lambda t, k=k: 20 * k + 40 * t, 150 + 25 * k) for k in range(1, 9)]
+    against = person(9, lambda t: 600 - 40 * t, 120)
+    assert {row.subject.id for row in said(relation_log(scene(*right, against)), "goes against the flow")} == {9}
+    assert said(relation_log(scene(*right[:6], against)), "goes against the flow") == []  # six may agree by chance
+    across = person(9, 300, lambda t: 340 - 20 * t)
+    assert said(relation_log(scene(*right, across)), "goes against the flow") == []
+    both = [person(k, lambda t, k=k: 300 + 40 * (-1) ** k * (t - 6), 150 + 15 * k) for k in range(1, 13)]
     assert said(relation_log(scene(*both)), "goes against the flow") == []
+
+
+def test_one_walker_in_pieces_is_one_vote_for_the_way():
+    pieces = [person(k, lambda t: 20 + 50 * t, height=40, width=16, start=1.5 * k, end=1.5 * k + 1.2) for k in range(8)]
+    assert len(scene(*pieces).ways()) == 1
+    walkers = [person(10 + k, lambda t, k=k: 20 * k + 40 * t, 150 + 25 * k) for k in range(3)]
+    assert len(scene(*pieces, *walkers).ways()) == 4
 
 
 def test_a_crowd_and_who_is_too_close():
@@ -236,6 +246,19 @@ def test_the_log_is_in_order_true_to_its_tracks_and_mirrors(drawn):
     ]  # fmt: skip
     assert as_text(relation_log(scene(*mirrored))) == as_text(log)
     assert as_text(relation_log(scene(*reversed(tracks)))) == as_text(log)
+
+
+def test_who_falls_with_a_leg_in_the_air_falls_and_what_fades_does_not():
+    flat = person(
+        1, 200, height=lambda t: np.interp(t, [4, 4.6], [100, 70]), width=lambda t: np.interp(t, [4, 4.6], [40, 78]),
+        feet=lambda t: np.interp(t, [4, 4.6], [300, 330]),
+    )  # fmt: skip
+    [fall] = said(relation_log(scene(flat)), "falls")
+    assert fall.strength == pytest.approx(0.45, abs=0.08)
+    fades = person(
+        1, 200, height=lambda t: np.interp(t, [4, 5], [100, 25]), width=lambda t: np.interp(t, [4, 5], [40, 14]), end=8
+    )
+    assert said(relation_log(scene(fades)), "falls") == []
 
 
 def test_a_car_that_drives_towards_the_camera_does_not_fall():

@@ -27,7 +27,6 @@ class Limits:
         crowd, crowd_radius: people within so many body sizes that make a crowd.
         run: speed in body sizes per second that is running when the clip does not show how fast people walk here.
         run_factor: how many times the clip's usual walking speed is running (never below three quarters of `run`).
-        flow: movers besides oneself that make a flow.
 
     Raises:
         BadInput: a number that is not positive.
@@ -40,7 +39,6 @@ class Limits:
     crowd_radius: float = 2.0
     run: float = 1.6
     run_factor: float = 2.0
-    flow: int = 4
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -48,13 +46,17 @@ class Limits:
                 raise BadInput(f"relations: expected {name} > 0, got {value!r}.")
 
 
-UPRIGHT, LYING = 0.8, 1.2
-"""Width / height below which a body is upright, and above which it lies across the view."""
+UPRIGHT, WIDE, LYING = 0.8, 0.9, 1.2
+"""Width / height below which a body is upright, from which it may be down, and above which it lies across the view."""
 
-SHRUNK, DROP, DEEPEST, FALL_S, LIE_S = 0.6, 0.25, 0.9, 2.0, 0.8
+SHRUNK, DROP, LANDED, DEEPEST, FALL_S, LIE_S = 0.6, 0.25, 0.4, 0.9, 2.0, 0.8
 """A fall: height below this share of the upright one, centre lower by this share of it, within so many seconds, and then down for
 so long (shorter only when the track or the clip ends). The centre of who stands is half a body above the ground, on a bed a little
-more; what sinks deeper than `DEEPEST` drives towards the camera."""
+more, and of who lies a tenth: whose centre sank by `LANDED` and who is as wide as high is down even with a leg in the air; what sinks
+deeper than `DEEPEST` drives towards the camera."""
+
+FADED = 0.8
+"""A body that falls does not become narrower than this share of its width."""
 
 EDGE_S, TELL_S = 0.6, 1.0
 """What is there in the first or last moments of the clip neither appears nor disappears; nor does what is seen more briefly."""
@@ -104,7 +106,8 @@ def _coming_and_going(seen: TrackSet, track: Track) -> Iterator[Relation]:
 def _falls(seen: TrackSet, track: Track) -> Iterator[Relation]:
     """Upright, then within two seconds low or lying, the centre down by a quarter of the upright height, and not up again soon.
 
-    A body that leaves the picture downwards only shrinks; at the lower border it must also have become wider.
+    A body that leaves the picture downwards only shrinks; at the lower border it must also have become wider. What becomes much narrower
+    and lower at once fades into the background.
     """
     motion, aspect = track.motion, track.aspect()
     step = grid_step(motion.times)
@@ -124,13 +127,14 @@ def _falls(seen: TrackSet, track: Track) -> Iterator[Relation]:
         if not _stood(track, motion.times[standing], tall):
             continue
         drop = (middle[now] - float(np.median(middle[standing]))) / tall
-        low = height[now] < SHRUNK * tall or aspect[now] > LYING
+        low = height[now] < SHRUNK * tall or aspect[now] > LYING or (drop > LANDED and aspect[now] > WIDE)
         if not low or drop < DROP or tall < 0.08 * seen.height:
             continue
-        if motion.boxes[now, 3] > 0.985 * seen.height and width[now] < 1.3 * float(np.median(width[standing])):
-            continue
         after = slice(now, now + ahead)
-        down = (height[after] < 0.75 * tall) | (aspect[after] > 0.9)
+        wider = float(np.median(width[after]) / np.median(width[standing]))
+        if wider < FADED or (motion.boxes[now, 3] > 0.985 * seen.height and wider < 1.3):
+            continue
+        down = (height[after] < 0.75 * tall) | (aspect[after] > WIDE)
         if not down.all() or len(down) < min(ahead, 3):
             continue
         settled = now + int(np.argmax(middle[after]))

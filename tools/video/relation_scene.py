@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tools.video.relation_alone import Limits, entity, moments
 from tools.video.relation_words import Entity, Relation
-from tools.video.tracks import MOVING, Track, TrackSet, Zone, intervals, is_person
+from tools.video.tracks import MOVING, Track, TrackSet, Zone, dominant_way, intervals, is_person
 
 SETTLED_S = 0.4
 """Seconds inside or outside before a zone counts as entered or left: feet at the border waver."""
 
-AGREEMENT, AGAINST = 0.6, 120.0
-"""Length of the movers' mean direction (1: all the same) that makes a flow; degrees from which one goes against it."""
+AGAINST = 120.0
+"""Degrees off the way that most others go, from which one goes against them."""
 
 
 def scene(seen: TrackSet, zones: Sequence[Zone], limits: Limits) -> Iterator[Relation]:
@@ -23,7 +22,7 @@ def scene(seen: TrackSet, zones: Sequence[Zone], limits: Limits) -> Iterator[Rel
     for track in seen.tracks:
         for zone in zones:
             yield from _zone(seen, track, zone, limits)
-    yield from _flow(seen, limits)
+    yield from _flow(seen)
     yield from _crowd(seen, limits)
 
 
@@ -50,27 +49,20 @@ def _zone(seen: TrackSet, track: Track, zone: Zone, limits: Limits) -> Iterator[
             )  # fmt: skip
 
 
-def _flow(seen: TrackSet, limits: Limits) -> Iterator[Relation]:
-    """Moves for a second, and by a body size, 120° or more off the way the others go; where they go both ways is no flow."""
-    ways: dict[int, NDArray[np.float64]] = {}
+def _flow(seen: TrackSet) -> Iterator[Relation]:
+    """Moves for a second, and by a body size, 120° or more off the way that most others go (`dominant_way`)."""
+    ways = seen.ways()
     for track in seen.tracks:
-        way = track.displacement()
-        if np.hypot(*way) > float(np.median(track.motion.body)):
-            ways[track.id] = way / np.hypot(*way)
-    for track in seen.tracks:
-        others = [way for number, way in ways.items() if number != track.id]
-        if track.id not in ways or len(others) < limits.flow:
-            continue
-        flow = np.mean(others, axis=0)
-        if np.hypot(*flow) < AGREEMENT:
+        flow = dominant_way([way for number, way in ways.items() if number != track.id])
+        if flow is None:
             continue
         motion = track.motion
-        cosine = motion.velocity @ flow / np.maximum(np.hypot(*motion.velocity.T) * np.hypot(*flow), 1e-9)
+        cosine = motion.velocity @ flow / np.maximum(np.hypot(*motion.velocity.T), 1e-9)
         against = (cosine < np.cos(np.radians(AGAINST))) & (motion.speed > MOVING) & motion.known
         for t0, t1 in intervals(motion.times, against, least_s=1.0, bridge_s=0.4):
             way = track.displacement(t0, t1)
             if np.hypot(*way) > float(np.median(motion.body)):
-                angle = np.degrees(np.arccos(np.clip(way @ flow / (np.hypot(*way) * np.hypot(*flow)), -1, 1)))
+                angle = np.degrees(np.arccos(np.clip(way @ flow / np.hypot(*way), -1, 1)))
                 yield Relation(
                     t0_s=t0, t1_s=t1, subject=entity(track), predicate="goes against the flow", strength=float(angle),
                     boxes=moments(t0, t1, track),

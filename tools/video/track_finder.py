@@ -110,7 +110,7 @@ def _follow(clip: VideoClip, fps: float, side: int, finder: ObjectFinder) -> Tra
         )
     return TrackSet(
         clip=clip.name, width=clip.width, height=clip.height, fps=rate, start_s=0.0, end_s=last_s + 1.0 / rate,
-        tracks=follower.tracks(), notes=tuple(notes),
+        tracks=follower.tracks(), notes=tuple(notes), found_area=follower.found_area,
     )  # fmt: skip
 
 
@@ -133,12 +133,15 @@ class Follower:
         self._tracker.distance_function = VectorizedDistance(box_distance)
         self._paths: dict[int, _Path] = {}
         self._confirmed: dict[int, _Path] = {}
+        self.found_area = 0.0
+        """Area of all boxes so far, followed or not."""
 
     def add(self, time_s: float, found: Sequence[FoundObject]) -> None:
         """Give the objects of the next frame."""
         from norfair import Detection
 
         detections = [Detection(np.asarray(one.box).reshape(2, 2), scores=1.0, data=(time_s, one)) for one in found]
+        self.found_area += sum((one.box[2] - one.box[0]) * (one.box[3] - one.box[1]) for one in found)
         self._tracker.update(detections)
         alive = set()
         for thing in self._tracker.tracked_objects:
@@ -167,8 +170,9 @@ class Follower:
 
 def _track(number: int, path: _Path) -> Track:
     people = sum(one.label == "person" for one in path.found)
-    # A person who runs, bends or lies is seen by the people finder now and then only.
-    label = "person" if people >= max(2, 0.15 * len(path.found)) else path.found[0].label if people == 0 else "moving"
+    # The people finder sees upright bodies only, and one that runs or bends now and then: time spent lying does not count against it.
+    upright = sum(one.box[3] - one.box[1] > one.box[2] - one.box[0] for one in path.found)
+    label = "person" if people >= max(2, 0.15 * upright) else path.found[0].label if people == 0 else "moving"
     return Track(
         id=number,
         label=label,

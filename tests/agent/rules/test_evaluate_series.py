@@ -149,6 +149,48 @@ def test_gaps_and_flat_lines():
     assert spans(flat) == [(50.0, 53.0)]
 
 
+def test_two_plateaus_are_two_stretches():
+    data = series([1, 1, 1, 2, 2, 2, 2, 3])
+    flat = SeriesCondition(channel="pressure", measure="flat", for_rows=4)
+    assert spans(on_series(flat, data)[0]) == [(3.0, 7.0)]
+    assert not on_series(flat.model_copy(update={"for_rows": 5}), data)[0]
+
+
+def test_a_rise_within_readings_whatever_their_time_stamps():
+    data = series([0, 1, 2, 3, 3, 3, 3], time_s=[0, 1, 100, 101, 102, 103, 104])
+    condition = SeriesCondition(channel="pressure", measure="rise", how="at least", low=2, within_rows=3)
+    assert spans(on_series(condition, data)[0]) == [(100.0, 102.0)]
+    step = SeriesCondition(channel="pressure", measure="rise", how="above", low=0, within_rows=2)
+    assert sum(f.facts["rows"] for f in on_series(step, data)[0]) == 3
+    assert sum(f.facts["rows"] for f in on_series(step, series([0, 1, 1, 2], base="index"))[0]) == 2
+
+
+def test_one_channel_minus_another():
+    data = series(np.array([[5, 4], [9, 4], [3, 8], [np.nan, 1]], np.float32), channels=("inlet", "outlet"), units=("bar", "bar"))
+    found = on_series(SeriesCondition(channel="inlet", minus="outlet", how="above", low=2, unit="bar"), data)[0]
+    assert [(f.locus.start_s, f.measured) for f in found] == [(1.0, 5.0)]
+    assert "above outlet" in found[0].sentence
+    apart = on_series(SeriesCondition(channel="inlet", minus="outlet", how="outside", low=-2, high=2), data)[0]
+    assert spans(apart) == [(1.0, 3.0)]
+    for said, other in (("nothing", "bar"), ("outlet", "°C")):
+        data = series(np.zeros((3, 2), np.float32), channels=("inlet", "outlet"), units=("bar", other))
+        findings, cannot, _ = on_series(SeriesCondition(channel="inlet", minus=said, how="at least", low=0), data)
+        assert not findings
+        assert cannot
+
+
+def test_a_value_that_is_not_the_number():
+    found = on_series(SeriesCondition(channel="pressure", how="not equal to", low=0), series([0, 1, np.nan, -1, 0]))[0]
+    assert spans(found) == [(1.0, 2.0), (3.0, 4.0)]
+
+
+def test_all_other_times_of_the_week():
+    working = Hours(said="outside working hours", from_s=8 * 3600, to_s=18 * 3600, days=(0, 1, 2, 3, 4), outside=True)
+    monday = 4 * 86_400.0
+    times = np.array([monday + 9 * 3600, monday + 19 * 3600, monday - 86_400 + 9 * 3600, np.nan])
+    assert in_hours(times, working).tolist() == [False, True, True, False]
+
+
 def test_missing_values_of_one_channel_are_its_gap():
     data = series(np.array([[1, 1], [2, np.nan], [3, np.nan], [3, np.nan], [4, 2]], np.float32), channels=("a", "b"))
     gaps, _, _ = on_series(SeriesCondition(channel="*", measure="gap", for_s=3), data)
@@ -164,23 +206,14 @@ def test_any_channel_in_a_unit():
     assert "no channel in °C" in none.cannot[0].reason
 
 
-def test_units_that_differ_are_converted_or_abstained_from_never_compared():
-    data = series([5, 8], units=("bar",))
-    outcome = fired("pressure above 100 psi is an anomaly", data)  # 100 psi are 6.89 bar
-    if units.can_convert():
-        assert spans(outcome.findings) == [(1.0, 2.0)]
-        assert any("6.89" in note for note in outcome.notes)
-    else:
-        assert not outcome.findings
-        assert "psi" in outcome.cannot[0].reason
-        assert "bar" in outcome.cannot[0].what_would_help
-
-
-def test_a_conversion_is_used_where_it_is_known(monkeypatch):
-    monkeypatch.setattr(units, "_converted", lambda value, typed, given, difference: value * 0.0689476)
-    outcome = fired("pressure above 100 psi is an anomaly", series([5, 8], units=("bar",)))
+def test_units_that_differ_are_converted_and_said():
+    outcome = fired("pressure above 100 psi is an anomaly", series([5, 8], units=("bar",)))  # 100 psi are 6.89 bar
     assert spans(outcome.findings) == [(1.0, 2.0)]
     assert any("6.89" in note for note in outcome.notes)
+    other = fired("pressure above 100 °C is an anomaly", series([5, 800], units=("bar",)))
+    assert not other.findings
+    assert "°C" in other.cannot[0].reason
+    assert "bar" in other.cannot[0].what_would_help
 
 
 @pytest.mark.parametrize(
@@ -192,10 +225,15 @@ def test_a_conversion_is_used_where_it_is_known(monkeypatch):
         (3000, "rpm", "Hz", False, 50),
         (60, "l/min", "m³/h", False, 3.6),
         (5, "kW", "W", False, 5000),
+        (200, "kPa", "bar", False, 2),
+        (-40, "°F", "°C", False, -40),
+        (300, "K", "°C", False, 26.85),
+        (4.5, "mm/s", "m/s", False, 0.0045),
+        (250, "ms", "s", False, 0.25),
+        (1, "g", "m/s²", False, 9.80665),
     ],
 )
 def test_known_conversions(value, said, unit, difference, wanted):
-    pytest.importorskip("pint", reason="units are converted only where pint is installed")
     found = units.in_unit(value, said, unit, difference=difference)
     assert found.how == "converted"
     assert found.value == pytest.approx(wanted, rel=1e-4)

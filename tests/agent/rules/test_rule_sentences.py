@@ -113,6 +113,17 @@ SUBJECTS = [
     "any process reading lsass.exe",
     "a scratch longer than 20 px",
     "a person running",
+    "cmd.exe started by anything",
+    "anyone but svchost.exe opening lsass.exe",
+    "a .dmp file being written",
+    "any .exe started from a Temp folder",
+    "more than 3 failed logins from one user within 5 minutes",
+    "logins outside working hours",
+    "pressure between 0.2 and 0.4",
+    "motor_temp more than 10 °C above bearing_temp",
+    "temperature rising while the fan is off",
+    "flow not changing for 100 rows",
+    "no movement for 10 minutes",
 ]
 
 
@@ -147,13 +158,33 @@ def test_how_serious_it_is(text, severity):
         ("logins at night are suspicious", 22, 6),
         ("logins after 18:00 are suspicious", 18, 24),
         ("logins before 6 am are suspicious", 0, 6),
-        ("logins outside working hours are suspicious", 18, 8),
     ],
 )
 def test_a_part_of_the_day(text, low_h, high_h):
     hours = compile_rule(text).definition.hours
     assert hours is not None
     assert (hours.from_s / 3600, hours.to_s / 3600) == (low_h, high_h)
+
+
+@pytest.mark.parametrize(
+    ("text", "low_h", "high_h", "days", "outside"),
+    [
+        ("logins outside working hours are suspicious", 8, 18, (0, 1, 2, 3, 4), True),
+        ("pump on during working hours is normal", 8, 18, (0, 1, 2, 3, 4), False),
+        ("logins on sundays after 20:00 are suspicious", 20, 24, (6,), False),
+        ("pressure above 7 bar on weekdays between 8 am and 5 pm", 8, 17, (0, 1, 2, 3, 4), False),
+        ("logins not between 6:00 and 18:00 are suspicious", 6, 18, (), True),
+        ("logins from friday to sunday are suspicious", 0, 24, (4, 5, 6), False),
+        ("logins on saturdays and sundays are suspicious", 0, 24, (5, 6), False),
+        ("pressure above 7 bar except at weekends", 0, 24, (5, 6), True),
+    ],
+)
+def test_a_part_of_the_week(text, low_h, high_h, days, outside):
+    definition = compile_rule(text).definition
+    hours = definition.hours
+    assert hours is not None
+    assert (hours.from_s / 3600, hours.to_s / 3600, hours.days, hours.outside) == (low_h, high_h, days, outside)
+    assert definition.not_understood == ()
 
 
 def test_days_of_the_week():
@@ -183,9 +214,32 @@ def test_the_scope_a_sentence_names(text, sources, source):
 
 
 def test_what_was_not_taken_into_account_is_named():
-    definition = compile_rule("flag pressure above 7 bar whenever the moon is purple").definition
-    assert "moon" in " ".join(definition.not_understood)
-    assert "moon" in definition_words(definition)
+    definition = compile_rule("the motor draws over 40 A for longer than 5 seconds on start").definition
+    assert "start" in " ".join(definition.not_understood)
+    assert "start" in definition_words(definition)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "flag pressure above 7 bar whenever the moon is purple",
+        "oil temperature below 10 °C before start is bad",
+        "powershell started by winword.exe late in the winter",
+        "motor current more than 35 A when starting",
+    ],
+)
+def test_what_changes_the_meaning_is_never_left_out(text):
+    with pytest.raises(BadInput, match=r"not read|cannot read"):
+        compile_rule(text)
+
+
+def test_what_no_picture_shows_is_refused():
+    from models.text import embed
+
+    for text in ("customers dislike the colour", "the shift was boring", "the part is cheaper elsewhere"):
+        with pytest.raises(BadInput, match="does not seem"):
+            compile_rule(text, embed=embed)
+    assert compile_rule("the cap is crooked", embed=embed).definition.conditions[0].kind == "concept"
 
 
 def test_two_sentences_of_one_polarity_are_one_definition():
@@ -266,18 +320,14 @@ def test_definitions_seen_only_after_the_reader_was_written():
     assert (lookup.subject, lookup.object.names) == (None, ("evil.com",))  # type: ignore[union-attr]
     both = compile_rule("flow and pressure both above 10").definition.conditions[0]
     assert (both.channel, both.when.channel) == ("flow", "pressure")  # type: ignore[union-attr]
-    for text in (
-        "delta between motor_temp and bearing_temp above 10 is an anomaly",
-        "average pressure above 7 bar is an anomaly",
-    ):
-        with pytest.raises(BadInput, match="nothing that is calculated"):
-            compile_rule(text)
-    for text in (
-        "an account logging in from more than 3 addresses is suspicious",
-        "net.exe used by a non-admin user is suspicious",
-    ):
-        with pytest.raises(BadInput, match="too little"):
-            compile_rule(text)
+    delta = compile_rule("delta between motor_temp and bearing_temp above 10 is an anomaly").definition.conditions[0]
+    assert (delta.channel, delta.minus, delta.how, delta.low, delta.high) == ("motor_temp", "bearing_temp", "outside", -10, 10)  # type: ignore[union-attr]
+    with pytest.raises(BadInput, match="nothing that is calculated"):
+        compile_rule("average pressure above 7 bar is an anomaly")
+    many = compile_rule("an account logging in from more than 3 addresses is suspicious").definition.conditions[0]
+    assert (many.deeds, many.by, many.distinct, many.count) == (("login",), "user", "address", 4)  # type: ignore[union-attr]
+    with pytest.raises(BadInput, match="too little"):
+        compile_rule("net.exe used by a non-admin user is suspicious")
     with pytest.raises(BadInput, match="needs a time"):
         compile_rule("pressure jumps by 3 bar")
     assert compile_rule("a missing forklift drives into the walkway").definition.conditions[0].zone == "walkway"  # type: ignore[union-attr]

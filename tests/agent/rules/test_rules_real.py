@@ -82,6 +82,106 @@ def test_what_descends_from_the_payload_is_of_the_attack():
     assert np.mean([label[r] for r in rows]) > 0.95
 
 
+@needs("otrf_sysmon")
+def test_who_else_opened_lsass():
+    path = DATA / "otrf_sysmon" / "lsass01_mimikatz.parquet"
+    outcome = fired("anyone but svchost.exe opening lsass.exe", open_path(path))
+    name = pl.col("subj_image").str.to_lowercase()
+    wanted = raw(path).filter(
+        (pl.col("op") == "access_process")
+        & pl.col("obj_name").str.to_lowercase().str.ends_with("lsass.exe")
+        & ~name.str.ends_with("\\svchost.exe")
+    )
+    assert outcome.events == wanted.height > 100
+    assert len(outcome.findings) == wanted.select("subj_guid", "obj_id").n_unique()
+    normal = fired("svchost.exe opening lsass.exe is fine", open_path(path))
+    both = raw(path).filter((pl.col("op") == "access_process") & pl.col("obj_name").str.to_lowercase().str.ends_with("lsass.exe"))
+    assert outcome.events + normal.events == both.height
+
+
+@needs("otrf_sysmon")
+def test_executables_that_lie_elsewhere_and_ports():
+    path = DATA / "otrf_sysmon" / "lsass01_mimikatz.parquet"
+    source, table = open_path(path), raw(path)
+    thing = pl.col("obj_name").str.to_lowercase()
+    starts = table.filter((pl.col("op") == "create_process") & thing.str.ends_with(".exe"))
+    elsewhere = starts.filter(~thing.str.contains("\\windows\\system32\\", literal=True))
+    rows = [r for f in fired("any .exe started from outside System32", source).findings for r in f.locus.rows]
+    assert sorted(rows) == elsewhere["row"].to_list()
+    assert rows
+    dcom = DATA / "otrf_sysmon" / "lat_covenant_dcom_dllhijack.parquet"
+    web = raw(dcom).filter((pl.col("op") == "connect") & thing.str.ends_with(":443"))
+    assert fired("any connection to port 443", open_path(dcom)).events == web.height > 0
+
+
+@needs("otrf_sysmon")
+@pytest.mark.parametrize(("count", "seconds"), [(3, 60.0), (2, 10.0)])
+def test_different_addresses_in_a_window(count, seconds):
+    path = DATA / "otrf_sysmon" / "lat_purplesharp_ad_playbook.parquet"
+    source = open_path(path)
+    outcome = fired(f"a process connecting to at least {count} different addresses within {seconds:g} s", source)
+    when = dict(source.samples[0].table.select("row", "time_s").rows())
+    wanted = set()
+    connects = raw(path).filter(pl.col("op") == "connect")
+    for (_,), rows in connects.group_by(["subj_guid"]):
+        acts = sorted((when[row], row, name.rpartition(":")[0]) for row, name in rows.select("row", "obj_name").rows())
+        for start, _, _ in acts:
+            inside = [a for a in acts if start <= a[0] < start + seconds]
+            if len({address for _, _, address in inside}) >= count:
+                wanted |= {row for _, row, _ in inside}
+    assert {r for f in outcome.findings for r in f.locus.rows} == wanted
+
+
+@needs("skab")
+def test_a_rise_within_rows_while_another_channel_is_low():
+    source = open_path(DATA / "skab" / "skab.parquet")
+    outcome = fired("Current rises by more than 1 within 5 rows while Volume Flow RateRMS is below 100", source)
+    wanted = set()
+    for series in source.samples:
+        current, flow = (
+            series.values[:, series.channels.index(c)].astype(np.float64) for c in ("Current", "Volume Flow RateRMS")
+        )
+        for i in range(1, len(current)):
+            rise = current[i] - current[max(0, i - 4) : i + 1].min()
+            if np.float32(rise) > 1 and flow[i] < 100:
+                wanted.add((series.name, float(series.time_s[i])))
+    found = set()
+    for finding in outcome.findings:
+        [series] = [s for s in source.samples if s.name == finding.locus.sample]
+        inside = (series.time_s >= finding.locus.start_s) & (series.time_s < finding.locus.end_s)
+        found |= {(series.name, float(t)) for t in series.time_s[inside]}
+    assert found == wanted
+    assert wanted
+
+
+@needs("skab")
+def test_one_channel_against_another_at_a_time_of_day():
+    source = open_path(DATA / "skab" / "skab.parquet")
+    outcome = fired("Temperature must be at least 44 above Thermocouple between 13:00 and 15:00", source)
+    wanted = 0
+    for series in source.samples:
+        warm, cold = (series.values[:, series.channels.index(c)].astype(np.float64) for c in ("Temperature", "Thermocouple"))
+        of_day = (series.time_s + series.epoch_s) % 86_400
+        wanted += int(((np.float32(warm - cold) < 44) & (of_day >= 13 * 3600) & (of_day < 15 * 3600)).sum())
+    assert sum(f.facts["rows"] for f in outcome.findings) == wanted > 0
+
+
+@needs("smd")
+def test_readings_that_stay_the_same():
+    source = open_path(DATA / "smd" / "machine-1-6.npz")
+    [series] = source.samples
+    outcome = fired("any sensor not changing for 500 rows", source)
+    wanted = []
+    for channel, values in zip(series.channels, series.values.T, strict=True):
+        start = 0
+        for i in range(1, len(values) + 1):
+            if i == len(values) or values[i] != values[start]:
+                wanted += [(channel, float(start))] if i - start >= 500 else []
+                start = i
+    assert sorted((f.locus.channels[0], f.locus.start_s) for f in outcome.findings) == sorted(wanted)
+    assert len(wanted) > 5
+
+
 @needs("skab")
 def test_a_threshold_for_a_time_on_the_water_loop():
     source = open_path(DATA / "skab" / "skab.parquet")
