@@ -1,11 +1,12 @@
 """True sentences and lies about real evidence, to measure what the check of a language model's text lets through and what it takes away.
 
-The evidence in `faithfulness/evidence.json` is what a chat about the four bundled samples found, and three hand-made pieces whose log
-line, file name and caption carry instructions ("injected"). The sentences are hand-written. Three rounds of them were set aside and
-judged once before anything in the check was changed for them: of the lies 3 of 120, 3 of 66 and 3 of 54 passed, of the true sentences
-6 of 46, 3 of 40 and 3 of 25 were removed. That is what to expect of sentences nobody has seen; what they showed was then mended, so the
-committed halves measure no more than that nothing has come back. Lies in a category `view:…` are false in what they describe only; they
-may be shown as the model's own view, never as a fact. More lies are made from true sentences, each by one change that makes it false.
+The evidence in `faithfulness/evidence.json` is what a chat about the four bundled samples and about five other recordings found, and
+three hand-made pieces whose log line, file name and caption carry instructions ("injected"). The sentences are hand-written. Ten
+rounds of them were set aside and judged once before anything in the check was changed for them. The first three are in the held-out
+half (of the lies 9 of 240 passed, of the true sentences 12 of 111 were removed); `ROUNDS` has the others. That is what to expect of
+sentences nobody has seen; what they showed was then mended, so what is measured here says no more than that nothing has come back.
+Lies in a category `view:…` are false in what they describe only; they may be shown as the model's own view, never as a fact. More lies
+are made from true sentences, each by one change that makes it false.
 
 >>> mutations(Sentence(sample="pump", category="x", text="It lasts 85 minutes [E2]."))[0].text
 'It lasts 92 minutes [E2].'
@@ -25,9 +26,39 @@ from agent.checking.sentences import judge_text
 from core.evidence import Evidence
 
 FOLDER = Path(__file__).parent / "faithfulness"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """A set that was judged once before anything was changed for it: how many lies passed then, how many true sentences were removed."""
+
+    style: str
+    lies: int
+    passed: int
+    true: int
+    removed: int
+
+    @property
+    def told(self) -> str:
+        """The first look in words."""
+        return (
+            f"at first sight {self.passed} of {self.lies} lies passed, {self.removed} of {self.true} true sentences were removed"
+        )
+
+
+ROUNDS = {
+    "fourth_round": Round(style="prose of a strong model", lies=175, passed=12, true=150, removed=62),
+    "fifth_round": Round(style="terse notes, chat, bullets; other recordings", lies=102, passed=2, true=100, removed=60),
+    "sixth_round": Round(style="formal, questions and answers, long sentences", lies=60, passed=3, true=60, removed=24),
+    "seventh_round": Round(style="as the prompt asks", lies=100, passed=3, true=100, removed=23),
+    "eighth_round": Round(style="answers to questions, one and several sentences", lies=75, passed=8, true=75, removed=24),
+    "ninth_round": Round(style="plain words, near misses", lies=72, passed=7, true=70, removed=22),
+    "tenth_round": Round(style="plain words, near misses, again", lies=40, passed=7, true=40, removed=13),
+}
+SETS = ("development", "held_out", *ROUNDS)
 _CODE = re.compile(r"`[^`]*`|\[E\d[^\]]*\]")
 _CLOCK = re.compile(r"(?<![\d:.])(\d{1,2}):(\d{2})(?!\d)")
-_NUMBER = re.compile(r"(?<![\w.:/-])(\d+(?:,\d{3})*(?:\.\d+)?)(?![\w:]|\.\d|,\d{3}|-\d)")
+_NUMBER = re.compile(r"(?m)(?!^\d+[.)] )(?<![\w.:/-])(\d+(?:,\d{3})*(?:\.\d+)?)(?![\w:]|\.\d|,\d{3}|-\d)")
 _DAY = re.compile(r"(?<=-)(\d{2})(?= \d{1,2}:|\b(?!-))")
 
 
@@ -48,7 +79,7 @@ def evidence() -> Mapping[str, Mapping[str, Evidence]]:
 
 
 def sentences(name: str) -> list[Sentence]:
-    """One of `true_development`, `true_held_out`, `lies_development`, `lies_held_out`."""
+    """The sentences `true_…` or `lies_…` of one of `SETS`."""
     rows = (line.split("\t") for line in (FOLDER / f"{name}.tsv").read_text(encoding="utf-8").splitlines())
     return [Sentence(sample=sample, category=category, text=text.replace("\\n", "\n")) for sample, category, text in rows]
 
@@ -246,5 +277,6 @@ def passed(lies: Sequence[Sentence], known: Known | None = None) -> Outcome:
 def all_mutations(true: Sequence[Sentence], known: Known | None = None) -> list[Sentence]:
     """The lies made of the true sentences of which nothing is taken away, each once."""
     lost = {(s.sample, s.text) for s, _ in removed(true, known).failed}
-    made = (lie for sentence in true if (sentence.sample, sentence.text) not in lost for lie in mutations(sentence))
+    kept = [s for s in true if (s.sample, s.text) not in lost and "?" not in s.text]  # a question claims nothing
+    made = (lie for sentence in kept for lie in mutations(sentence))
     return list({(lie.sample, lie.text): lie for lie in made}.values())

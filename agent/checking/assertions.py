@@ -7,45 +7,21 @@ asked for again in the evidence's own words, a false one must not pass.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from agent.checking.claims import Claim
-from agent.checking.facts import Facts
+from agent.checking.claims import Claim, claimed
+from agent.checking.comparisons import comparison_claims
+from agent.checking.facts import Facts, basename, plain
 from agent.checking.kinds import kind_claims
-from agent.checking.utterance import Utterance
+from agent.checking.phrases import phrases
+from agent.checking.utterance import IN_PICTURE, Utterance
 
-_FINE = re.compile(
-    r"\b(?:normal(?:ly|ity)?|fine|ok|okay|healthy|safe(?:ly)?|good|clean|harmless|benign|unremarkable|as (?:it|they|one|"
-    r"you)?\s?(?:is |are )?"
-    r"(?:should|expected|intended|usual)|in (?:good |perfect |full )?order|false (?:alarm|positive)|intact|well|wor(?:ry|ries|"
-    r"rying)|concern\w*|"
-    r"innocent|innocuous|legitimate|smooth(?:ly)?|stable|unproblematic|flawless(?:ly)?|perfect(?:ly)?|all (?:is )?right|"
-    r"alright|unaffected|"
-    r"undamaged|trouble|faultless|inconspicuous|(?:is|are|looks?|seems?|just) (?:quite |all )?(?:ordinary|usual|typical|"
-    r"routine)|"
-    r"pass(?:es|ed)? (?:the |all |every )?(?:quality )?(?:checks?|tests?|inspections?|control)|approved|acceptable|(?:as|"
-    r"like) (?:it )?(?:always|ever)|"
-    r"routine|uneventful|unchanged|satisfactory|compliant|within (?:tolerance|limits|spec\w*)|up to standard)\b",
-    re.IGNORECASE,
-)
-_BAD = re.compile(
-    r"\b(?:abnormal\w*|anomal\w+|unusual\w*|wrong|fault|faults|faulty|defect\w*|suspicious\w*|odd|strange\w*|problem\w*|"
-    r"issues?|"
-    r"stands? out|irregular\w*|error|errors|alarming|weird)\b",
-    re.IGNORECASE,
-)
-_REFERENCE = re.compile(
-    r"\b(?:no|the|four|\d+|of|from|without|than|given|against|any|enough|as)?\s*normal (?:data|clips?|references?|examples?|"
-    r"photos?|logs?|"
-    r"series|ones|samples?|pictures?|videos?|scores?)\b|\bthan (?:normal|usual)\b|\bno (?:history|normal [a-z]+) (?:was|were) "
-    r"given\b|"
-    r"\bnot cost\b|\bcannot rebuild\b|\bno patch of\b|\bcombinations hardly occur\b|\bas well\b",
-    re.IGNORECASE,
-)
-_NOT = re.compile(r"\b(?:no|not|none|nothing|never|neither|nor|without|hardly|cannot|nobody|lacks?|lacking|absent|absence|"
-                  r"free of|fails? to|"
-                  r"[a-z]+n['’]t)\b|\b0(?! (?:of|people)?\s*\d)(?= (?:findings?|anomal|stretch|events?|"
-                  r"photos?))", re.IGNORECASE)  # fmt: skip
+_FINE = phrases("fine")
+_BAD = phrases("wrong")
+_REFERENCE = phrases("reference")
+_REFERENCES = frozenset(("normal_photos", "normal_series", "normal_clips", "normal_logs"))
+_GIVEN = re.compile(r"\bnormal (?:data|clips?|references?|examples?|logs?|series|samples?|videos?|recordings?)\b", re.I)
+_NOT = phrases("not")
 _SEVERITY: dict[str, tuple[str, ...]] = {
     "minor": ("minor",), "slight": ("minor",), "mild": ("minor",), "negligible": (), "trivial": (), "unimportant": (),
     "insignificant": (), "serious": ("serious",), "severe": ("serious", "critical"), "critical": ("critical",),
@@ -53,7 +29,7 @@ _SEVERITY: dict[str, tuple[str, ...]] = {
     "emergency": (), "urgent": (), "disastrous": (), "grave": (),
     "life-threatening": (), "fatal": (), "low severity": ("minor",), "high severity": ("serious", "critical"),
 }  # fmt: skip
-_GRADE = re.compile(rf"\b({'|'.join(map(re.escape, _SEVERITY))})(?:ly)?\b", re.IGNORECASE)
+_GRADE = re.compile(rf"\b(?!slightly\b)(?<!its )(?<!an )({'|'.join(map(re.escape, _SEVERITY))})(?:ly)?\b", re.IGNORECASE)
 _SIDES = {"top": "top", "upper": "top", "bottom": "bottom", "lower": "bottom", "left": "left", "right": "right"}
 _CENTRE = frozenset(("centre", "center", "middle", "central"))
 _PLACE = re.compile(
@@ -64,43 +40,15 @@ _PLACE = re.compile(
     re.IGNORECASE,
 )
 _OTHER_PLACE = re.compile(r"\b(?:corners?|edges?|borders?|background|foreground|quadrant)\b", re.I)
-_UP = re.compile(
-    r"\b(?:ris(?:es?|en|ing)|rose|increas\w+|climb\w*|jump\w*|surg\w+|soar\w*|grow\w*|grew|went up|goes up|shoots? up|"
-    r"(?:higher|greater|larger|stronger) than (?:usual|normal|before)|above (?:its |the )?(?:usual|normal))\b",
-    re.I,
-)
-_DOWN = re.compile(
-    r"\b(?:fall(?:s|en|ing)?|fell|drop\w*|decreas\w+|declin\w+|sinks?|sank|plung\w+|went down|goes down|collaps\w+|(?:lower|"
-    r"smaller|weaker|less) than (?:usual|normal|before)|below (?:its |the )?(?:usual|normal))\b",
-    re.I,
-)
+_UP = phrases("up")
+_DOWN = phrases("down")
 _OVER = re.compile(
-    r"\b(?:above|over|exceed\w*|pass(?:es|ed)|higher than|beyond|more than|crosse[sd])\b[^.;,]{0,18}\bthreshold", re.I
+    r"\b(?:above|over|exceed\w*|pass(?:es|ed)|higher than|beyond|more than|crosse[sd])\b[^.;,]{0,18}\b(?:threshold|limit)\b", re.I
 )
-_UNDER = re.compile(r"\b(?:below|under|short of|lower than|less than|within)\b[^.;,]{0,18}\bthreshold", re.I)
-_BEST = re.compile(
-    r"\b(?:worst|strongest|most (?:severe|suspicious|serious|unusual|abnormal|striking|important|critical)|biggest|main|"
-    r"primary|top)\b",
-    re.I,
-)
-_LEAST = re.compile(r"\b(?:weakest|least|mildest|smallest|second[- ](?:worst|strongest))\b", re.I)
-_ORDINAL = re.compile(
-    r"(?:\b(?:the|its|this|c[oa]mes?|came|is|was|happen(?:s|ed)|start(?:s|ed)|beg[ia]ns?)\s+|^\W*)(first|second|third|fourth|"
-    r"fifth|sixth|seventh|eighth|ninth|tenth|last|\d+(?:st|nd|rd|th))\b"
-    r"(?!\s+(?:row|to\b|time|reading|step|half))(?=\s|,|$|\.)",
-    re.IGNORECASE,
-)
+_UNDER = re.compile(r"\b(?:below|under|short of|lower than|less than|within)\b[^.;,]{0,18}\b(?:threshold|limit)\b", re.I)
+_OVER_NUMBER = re.compile(r"\b(?:above|over|exceed\w*|(?:higher|more|greater) than|beyond)\s+(?=\d)", re.I)
+_UNDER_NUMBER = re.compile(r"\b(?:below|under|(?:lower|less|smaller) than|short of)\s+(?=\d)", re.I)
 _SURE = re.compile(r"\b(?:sure|certain|confident|definite(?:ly)?|undoubtedly|doubt(?:less)?|proven|proves?|guaranteed)\b", re.I)
-_ORDINALS = {
-    w: i + 1
-    for i, w in enumerate(["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"])
-}
-_FRACTION = re.compile(r"\bmost of\b|\b(?:doubl|tripl|quadrupl|halv)\w+|\b\w+fold\b|\b(?:half|halves|thirds?|quarters?|"
-                       r"fifths?|tenths?|fourths?|majority|minority|twice|double|triple|thrice|several|many|"
-                       r"few|dozens|hundreds|thousands|countless|numerous|lots?|multiple|crowds?)\b(?=\s+(?:of|as|the|\w+s\b|"
-                       r"gathers?|people))|"
-                       r"\b(?:a|an|one|two|three|\d) (?:third|quarter|fifth|tenth|half|halves|thirds|"
-                       r"quarters)\b", re.I)  # fmt: skip
 
 
 def assertion_claims(said: Utterance) -> list[Claim]:
@@ -111,8 +59,10 @@ def assertion_claims(said: Utterance) -> list[Claim]:
         *kind_claims(said),
         *_places(said),
         *_directions(said),
-        *_ranks(said),
-        *_amounts(said),
+        *_confidence(said),
+        *comparison_claims(said),
+        *_references(said),
+        *_states(said),
     ]
 
 
@@ -123,22 +73,33 @@ def abnormal(facts: Facts) -> dict[str, bool]:
         flagged = item.facts.get("flagged")
         counts = [
             v
-            for key in ("events", "findings", "flagged")
+            for key in (("findings",) if "actors" in item.facts else ("events", "findings", "flagged"))
             if isinstance(v := item.facts.get(key), int) and not isinstance(v, bool)
         ]
-        if item.facts.get("label") or flagged is True:
+        below = item.score is not None and item.threshold is not None and item.score < item.threshold
+        if flagged is True or (item.facts.get("label") and not below):
             found[item.id] = True
-        elif flagged is False or (
-            item.facts.get("what") and item.score is not None and item.threshold and item.score < item.threshold
-        ):
+        elif flagged is False or (below and (item.facts.get("what") or item.facts.get("label"))):
             found[item.id] = False
+        elif item.facts.get("incidents"):
+            found[item.id] = True
         elif counts and item.score is not None:
             found[item.id] = any(counts[:1]) or ("findings" in item.facts and bool(item.facts["findings"]))
     return found
 
 
-def _claim(match: re.Match[str], type_: str, support: frozenset[str], problem: str) -> Claim:
-    return Claim(start=match.start(), end=match.end(), type=type_, text=match.group().strip(), support=support, problem=problem)
+def _references(said: Utterance) -> Iterator[Claim]:
+    """Whether there were normal examples to compare with, or none."""
+    counts = {leaf.evidence: v > 0 for leaf, v in said.facts.numbers if leaf.key in _REFERENCES}
+    had = {e.id: counts.get(e.id, e.calibrated) for e in said.facts.evidence if e.threshold is not None}
+    for match in _GIVEN.finditer(said.bare):
+        a, _ = said.clause(match.start())
+        head = said.bare[a : match.start()]
+        if re.search(r"\b(?:give|add|provide)\s+(?:\w+\s+)?$", head, re.I):
+            continue  # advice
+        denied = re.search(r"\b(?:no|not|without|lack\w*|never|any|nor)\b|n['’]t\b", head, re.I) is not None
+        hit = frozenset(i for i, some in had.items() if some != denied)
+        yield claimed(match, "reference", hit, "the evidence says otherwise of normal examples")
 
 
 def _verdict(said: Utterance) -> Iterator[Claim]:
@@ -147,13 +108,17 @@ def _verdict(said: Utterance) -> Iterator[Claim]:
     yes = frozenset(i for i, bad in states.items() if bad)
     no = frozenset(i for i, bad in states.items() if not bad)
     for match in re.finditer(
-        r"\babnormal (?:ones|examples?|references?|data|clips?|logs?)\b|\bpatch of the abnormal photos\b", said.bare, re.I
+        r"\babnormal (?:ones|examples?|references?|data|clips?|logs?)\b|\bheld-out abnormal\b|\bpatch of the abnormal photos\b",
+        said.bare,
+        re.I,
     ):
-        yield _claim(match, "verdict", frozenset(), "the references are normal ones")
+        yield claimed(match, "verdict", frozenset(), "the references are normal ones")
+    still = [c for c in kind_claims(said) if c.support and "not" in c.text]
     negations = [
         m
         for m in _NOT.finditer(bare)
-        if not re.match(r"no,? it does not look so|not (?:enough to read)", bare[m.start() :], re.I)
+        if not any(c.start <= m.start() < c.end for c in still)
+        and not re.match(r"no,? it does not look so|not (?:enough to read|a cause)", bare[m.start() :], re.I)
     ]
     used: set[int] = set()
     if re.match(r"\W*(?:no, it does not look so|no, not as far as)", bare, re.I) and yes:
@@ -175,21 +140,75 @@ def _verdict(said: Utterance) -> Iterator[Claim]:
             if says_fine and _ordinary(said, match):
                 support = yes | no
             what = "nothing is wrong" if says_fine else "something is wrong"
-            yield _claim(match, "verdict", support if not (says_fine and yes) or _ordinary(said, match) else frozenset(),
+            yield claimed(match, "verdict", support if not (says_fine and yes) or _ordinary(said, match) else frozenset(),
                          f"it says that {what}, which the evidence it cites does not")  # fmt: skip
     for match in negations:
         tail = bare[match.start() : match.start() + 60]
         if match.start() in used:
             continue
-        passes = re.match(
-            r"(?:no|none|nothing|not a single|0)\b[^.;]{0,40}\b(?:pass\w*|happen\w*|found|exceed\w*|reach\w*|detected|seen)\b",
-            tail,
-            re.I,
-        )
-        support = no if passes and not yes else frozenset()
-        yield _claim(
+        if found := re.search(r"\b(?:flagged|found|reported|detected|reports|finds)\s+$", bare[: match.start()], re.I):
+            tail = f"{match.group()} {found.group()}{tail[len(match.group()) :]}"
+        if re.match(r"(?:no|none)\b[^.;]*\brare\b", tail, re.I):
+            yield claimed(
+                match,
+                "verdict",
+                frozenset(i for i, text in said.facts.text("severity_why") if "none of its" in text),
+                "some are rare",
+            )
+            continue
+        if (left := _rest(said, match)) is not None:
+            yield claimed(match, "verdict", left, "the evidence does not say that of the rest")
+            continue
+        support = frozenset() if yes else frozenset(i for i in no if _denies(said, match.group(), tail, i))
+        yield claimed(
             match, "verdict", support, f"{match.group()!r}: the evidence cannot show that something is not so; say what it shows"
         )
+
+
+_FLAGGED = re.compile(
+    r"no (?:findings?|anomal\w+|abnormal \w+)\b|(?:no|none|nothing|not a single|0)\b[^.;]{0,40}\b(?:pass\w*|happen\w*|"
+    r"found|exceed\w*|reach\w*|detected|seen|flagged|got past|gets past|reports?|reported)\b|"
+    r"(?:not|[a-z]+n['’]t) (?:been |be |itself )?(?:flagged|above|over|(?:reach|exceed|pass|cross)\w* (?:the|its) threshold)\b",
+    re.I,
+)
+
+
+def _denies(said: Utterance, word: str, tail: str, item: str) -> bool:
+    """Whether "was not flagged", "nothing was found" is what an unflagged piece of evidence says: of itself, never of anything else."""
+    whole = word.lower() in ("no", "none", "nothing", "0")
+    of_one = any(e.id == item and e.locus.kind == "region" for e in said.facts.evidence)
+    if len(_NOT.findall(re.split(r"[.;:]\s|,", tail)[0])) > 1:
+        return False
+    return _FLAGGED.match(tail) is not None and not (whole and of_one) and not re.search(r"\b(?:other|else|rest)\b", tail, re.I)
+
+
+def _states(said: Utterance) -> Iterator[Claim]:
+    """Photos that a sentence calls flagged must each be so in the evidence."""
+    flagged = {text for _, text in said.facts.text("flagged_names")}
+    states = {plain(str(e.facts.get("sample") or getattr(e.locus, "sample", ""))): e.facts.get("flagged") is True
+              for e in said.facts.evidence if e.locus.kind == "region"}  # fmt: skip
+    photos = [m for m in said.mentions if plain(m.name) in flagged | set(states)]
+    calls = re.search(r"\b(?:flagged|defective|abnormal)\b", said.bare, re.I)
+    if calls is None or _NOT.search(said.bare) or not photos:
+        return
+    for photo in photos:
+        name = plain(photo.name)
+        hit = photo.support if name in flagged or states.get(name) else frozenset()
+        yield Claim(start=photo.start, end=photo.end, type="state", text=photo.name, support=hit,
+                    problem=f"the evidence does not call {photo.name} {calls.group().lower()}")  # fmt: skip
+
+
+def _rest(said: Utterance, match: re.Match[str]) -> frozenset[str] | None:
+    """What "… and one was not", "is not part of the finding" rest on; None for any other "not"."""
+    head, tail = said.bare[: match.start()], said.bare[match.end() :]
+    if (number := re.search(r"\b(one|\d+)\s+(?:was|were|is|are)\s+$", head, re.I)) and re.match(r"\W*$", tail):
+        left = 1.0 if number[1].lower() == "one" else float(number[1])
+        return frozenset(leaf.evidence for leaf, v in said.facts.numbers if leaf.key == "ordinary" and v == left)
+    if re.match(r"\s*part of the (?:finding|chain)\b", tail, re.I):
+        named = {m.name.casefold() for m in said.mentions if m.type == "entity"}
+        own = {i for i, text in said.facts.text("entity") if basename(text) in named}
+        return frozenset(i for i, bad in abnormal(said.facts).items() if not bad and i in own)
+    return None
 
 
 def _ordinary(said: Utterance, match: re.Match[str]) -> bool:
@@ -205,7 +224,7 @@ def _severity(said: Utterance) -> Iterator[Claim]:
         if re.search(r"\b(?:most|more|less|least)\s+$", said.bare[: match.start()], re.I):
             continue
         wanted = _SEVERITY[match[1].lower()]
-        yield _claim(
+        yield claimed(
             match,
             "severity",
             frozenset(i for i, text in levels if text in wanted),
@@ -214,7 +233,12 @@ def _severity(said: Utterance) -> Iterator[Claim]:
 
 
 def _places(said: Utterance) -> Iterator[Claim]:
-    matches = [m for m in _PLACE.finditer(said.bare) if not _not_a_place(said.bare, m)]
+    bare = (
+        re.sub(r"\bfrom (?:left to right|right to left)\b", lambda m: " " * len(m.group()), said.bare)
+        if IN_PICTURE.search(said.text)
+        else said.bare
+    )
+    matches = [m for m in _PLACE.finditer(bare) if not _not_a_place(bare, m)]
     words = [
         w
         for m in matches
@@ -231,16 +255,20 @@ def _places(said: Utterance) -> Iterator[Claim]:
         text = " ".join(words)
         yield Claim(start=matches[0].start(), end=matches[-1].end(), type="place", text=text, support=frozenset(hit),
                     problem=f"the evidence does not place it {text}")  # fmt: skip
-    for match in _OTHER_PLACE.finditer(said.bare):
+    for match in () if IN_PICTURE.search(said.text) else _OTHER_PLACE.finditer(said.bare):
         word = match.group().lower().rstrip("s")
         hit = {i for i, text in said.facts.text("place", "where") if word in text}
         if word == "corner":
             hit |= {i for i, text in said.facts.text("place") if len({_SIDES[w] for w in text.split() if w in _SIDES}) == 2}
-        yield _claim(match, "place", frozenset(hit), f"the evidence does not place it at the {word}")
+        yield claimed(match, "place", frozenset(hit), f"the evidence does not place it at the {word}")
 
 
 def _not_a_place(bare: str, match: re.Match[str]) -> bool:
-    """`to the right value`, `on top of that`, `lower than`, `the upper limit`."""
+    """`to the right value`, `on top of that`, `lower than`, `the upper limit`, `the score is lower`."""
+    if re.search(r"\b(?:is|are|was|were) lower$", match.group(), re.I) and re.search(
+        r"\bscor\w+|\bvalue|\bshare", bare[: match.end()], re.I
+    ):
+        return True
     return bool(
         re.match(
             r"\s+(?:than|limit|value|values|threshold|of (?:that|this|it)|score|at once|severity)\b", bare[match.end() :], re.I
@@ -260,62 +288,41 @@ def _directions(said: Utterance) -> Iterator[Claim]:
                 continue
             named = {m.name for m in said.mentions if m.type == "channel"}
             near = said.owner(match.start(), match.end()) or named
-            hit = frozenset(
+            usual = _against_usual(said, near, sign) if re.search(r"usual|normal", match.group(), re.I) else frozenset()
+            hit = usual or frozenset(
                 i for i, of in changes.items()
                 if any((o in near or (not near and o == said.facts.main(i))) and sign * (b - a) > 0 for o, (a, b) in of.items())
             )  # fmt: skip
-            yield _claim(match, "direction", hit, f"the evidence does not show that it {match.group().lower()}")
+            yield claimed(match, "direction", hit, f"the evidence does not show that it {match.group().lower()}")
     scores = {e.id: (e.score, e.threshold) for e in said.facts.evidence if e.score is not None and e.threshold is not None}
-    for pattern, sign in ((_OVER, 1), (_UNDER, -1)):
+    limits = [f"{threshold:g}" for _, threshold in scores.values()]
+    for pattern, sign in ((_OVER, 1), (_UNDER, -1), (_OVER_NUMBER, 1), (_UNDER_NUMBER, -1)):
         for match in pattern.finditer(said.bare):
+            number = re.match(r"\d+(?:\.\d+)?", said.bare[match.end() :])
+            if number and not any(
+                abs(float(number[0]) - float(limit)) <= 0.5 * 10.0 ** -len(number[0].partition(".")[2]) for limit in limits
+            ):
+                continue  # it is held against another number than the threshold
             denied = re.search(r"\b(?:no|not|nothing|none|never)\b[^.;,]{0,20}$", said.bare[: match.start()], re.I)
             wanted = -sign if denied else sign
-            hit = frozenset(i for i, (score, threshold) in scores.items() if wanted * (score - threshold) > 0)
-            yield _claim(match, "direction", hit, "the evidence has the score on the other side of the threshold")
-
-
-def _ranks(said: Utterance) -> Iterator[Claim]:
-    facts = said.facts
-    ranks = {leaf.evidence: v for leaf, v in facts.numbers if leaf.key == "rank" and leaf.evidence in facts.findings}
-    totals = [v for leaf, v in facts.numbers if leaf.key in ("findings_total", "flagged_total")]
-    for match in _BEST.finditer(said.bare):
-        if re.match(
-            r"\s*(?:of|left|right|moment|reading|"
-            r"peak)\b",
-            said.bare[match.end() :],
-            re.I,
-        ) and match.group().lower() in (
-            "top",
-            "strongest",
-        ):
-            continue
-        if facts.findings or match.group().lower() not in ("main", "top", "primary"):
-            yield _claim(
-                match, "rank", frozenset(i for i, v in ranks.items() if v == 1), "the evidence cited is not the first in rank"
+            hit = frozenset(
+                i
+                for i, (score, threshold) in scores.items()
+                if wanted * (score - threshold) > 0 or (sign < 0 and _ordinary(said, match))
             )
-    for match in _LEAST.finditer(said.bare):
-        wanted = 2 if match.group().lower().startswith("second") else max(totals, default=0)
-        if re.match(r"\s*(?:moment|point|frame|reading|time)", said.bare[match.end() :], re.I):
-            wanted = 0
-        wanted = wanted if wanted > 1 else 0
-        yield _claim(match, "rank", frozenset(i for i, v in ranks.items() if v == wanted), "the evidence cited has another rank")
-    for match in _ORDINAL.finditer(said.bare):
-        word = match[1].lower()
-        wanted = _ORDINALS.get(word) or (max(totals, default=0) if word == "last" else int(re.sub(r"\D", "", word)))
-        hit = {i for i, v in ranks.items() if v == wanted}
-        starts = sorted((leaf_v, i) for i in facts.findings for leaf_v in [_start(facts, i)] if leaf_v is not None)
-        if len(starts) > 1 and wanted <= len(starts):
-            hit |= {starts[int(wanted) - 1][1]}
-        yield _claim(match, "ordinal", frozenset(hit), f"the evidence cited is not the {word}")
+            yield claimed(match, "direction", hit, "the evidence has the score on the other side of the threshold")
 
 
-def _start(facts: Facts, item: str) -> float | None:
-    return min((v for leaf, v in facts.numbers if leaf.evidence == item and leaf.key in ("start_s", "first_s")), default=None)
+def _against_usual(said: Utterance, owners: Iterable[str], sign: int) -> frozenset[str]:
+    """The evidence in which the mean of a channel lies above or below what is usual for it."""
+    values = {(leaf.evidence, leaf.owner, leaf.key): v for leaf, v in said.facts.numbers if leaf.key in ("mean", "usual")}
+    return frozenset(
+        item for (item, owner, key), v in values.items()
+        if key == "mean" and owner in owners and (item, owner, "usual") in values and sign * (v - values[item, owner, "usual"]) > 0
+    )  # fmt: skip
 
 
-def _amounts(said: Utterance) -> Iterator[Claim]:
-    for match in _FRACTION.finditer(said.bare):
-        yield _claim(match, "amount", frozenset(), f"{match.group()!r} is not an amount the evidence gives; use its number")
+def _confidence(said: Utterance) -> Iterator[Claim]:
     for match in _SURE.finditer(said.bare):
         if not re.search(r"\d", said.bare):
-            yield _claim(match, "confidence", frozenset(), f"{match.group()!r}: say how sure by the evidence's number")
+            yield claimed(match, "confidence", frozenset(), f"{match.group()!r}: say how sure by the evidence's number")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from agent.checking.facts import Facts
 
-_SEPARATOR = re.compile(r";|,|\b(?:and|while|whereas|but|then|than|followed by|before|after|with|versus|vs|or)\b|[–|]")
+_SEPARATOR = re.compile(r";|,|\b(?:and|while|whereas|but|then|than|as|followed by|before|after|with|versus|vs|or|against)\b|[–|]")
 _SUBJECT = frozenset(("kind", "name", "ordinal"))
 
 
@@ -26,6 +26,11 @@ class Claim:
     text: str
     support: frozenset[str]
     problem: str = ""
+
+
+def claimed(match: re.Match[str], type_: str, support: frozenset[str], problem: str) -> Claim:
+    """The claim that a match makes."""
+    return Claim(start=match.start(), end=match.end(), type=type_, text=match.group().strip(), support=support, problem=problem)
 
 
 def disagreement(claims: Sequence[Claim], sentence: str, facts: Facts) -> list[str]:
@@ -45,7 +50,21 @@ def disagreement(claims: Sequence[Claim], sentence: str, facts: Facts) -> list[s
     told = sorted((c for c in claims if c.support and c.support <= facts.items), key=lambda c: c.start)
     group: frozenset[str] | None = None
     members: list[Claim] = []
+    pair: list[frozenset[str]] = []
     for claim in told:
+        colon = (
+            members
+            and ":" in sentence[members[-1].end : claim.start]
+            and any(c.type == "comparison" and c.support for c in claims)
+        )
+        if colon or pair:  # "A is more than B: 3 against 2": the numbers in the order of the things
+            pair = pair or list(dict.fromkeys(c.support for c in told if c.type in _SUBJECT and c.start < claim.start))
+            pair = pair[::-1] if len(pair) == 2 and re.match(r"\W*compared (?:with|to)\b", sentence, re.I) else pair
+            if pair and not pair[0] & claim.support:
+                problems.append(f"{claim.text!r} belongs to other evidence than the first of the two")
+            pair = pair[1:] or pair
+            members, group = [claim], claim.support
+            continue
         if group is None or group & claim.support:
             group = claim.support if group is None else group & claim.support
             members.append(claim)

@@ -1,172 +1,223 @@
-"""Names of a sentence, who did what to whom, what caused what, and what came first."""
+"""Who did what to whom, and what caused what: as a line of the log tells it, and the same way round.
+
+Every verb of doing is read with the one who does it and what it is done to; each must stand so in one line of the evidence. Two names
+with other words between them must be joined by those very words in the evidence, unless the words only list them.
+"""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from agent.checking.claims import Claim
-from agent.checking.facts import Facts, basename, plain
+from agent.checking.facts import basename, plain
+from agent.checking.phrases import phrases
 from agent.checking.utterance import BLANK, Mention, Utterance
-from agent.checking.words import is_plain
-from agent.verify import CITATION, cited_ids
 
-_IDENTIFIER = re.compile(
-    r"(?<![\w`])(?:https?://\S+|www\.\S+|[\w.+-]+@[\w.-]+|[A-Za-z]:\\[^\s,;]+|/[\w./-]{3,}|\w+(?:[_.]\w+)+\w*|[A-Za-z]+[-]?\d+\w*|"
-    r"\d+(?:\.\d+)?[A-Za-z]+\w*|[A-Z]{2,}\w*(?:-\d+)?|[a-z]+[A-Z]\w+|\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?|#\d+)"
-)
-_NO_NAME = re.compile(
-    r"[xy]\d?|\d+\.\d+|\d+(?:\.\d+)?(?:s|m|h|min|ms|st|nd|rd|th|px|fps|x|A|V|W|K|am|pm|bar|kg|Hz|kHz)|\d+(?:\.\d+)?e[-+]?\d+",
-    re.I,
-)
-_COMMON = frozenset((
-    "AI", "UTC", "CSV", "OK", "ID", "TV", "CCTV", "CPU", "VLM", "PNG", "JPEG", "JSON", "API", "AM", "PM", "I", "MPEG",
-    "RGB", "PDF", "HOG", "e.g", "i.e", "a.m", "p.m", "vs"
-))  # fmt: skip
-_PROPER = re.compile(r"(?<=[a-zà-ÿ0-9,;)▪] )([A-Z][a-zà-ÿ]+)\b")
-_FIRST = re.compile(r"\W*(?!\w+ly\b)([A-Z][a-zà-ÿ]*[a-rt-zà-ÿ])\s+(?!yes\b)(?:then\s+|also\s+)?(?:[a-z]+(?:s|ed)|is|was|has)\b")
-"""A name may open a sentence: a capital, no article, then a verb of one person."""
-_ANYBODY = frozenset(("someone", "somebody", "something", "everyone", "everybody", "traffic", "nobody", "part"))
-_DEEDS = {
-    r"start\w*|launch\w*|spawn\w*|execut\w+|ran|runs?|creat\w+|open(?:ed|s) the process": ("started", "created"),
-    r"open\w*|access\w*|read\w*|dump\w*": ("opened", "read"), r"writ\w+|wrote|drop(?:s|ped)|sav(?:es|ed)": ("wrote",),
-    r"connect\w*|contact\w*": ("connected",), r"delet\w+|remov\w+|eras\w+": ("deleted", "removed"), r"load\w*": ("loaded",),
-    r"look(?:s|ed) up|resolv\w+|quer\w+": ("looked up",),
-    r"chang\w+|modif\w+|set|sets": ("changed", "set"), r"end(?:s|ed)|exit\w*": ("ended",),
-    r"kill\w*|terminat\w*|stop\w*": ("killed", "terminated", "stopped"),
+_DEEDS: dict[str, tuple[str, ...]] = {
+    r"(?<=was )started|(?<=were )started|start(?:s|ed|ing)?(?!\s+(?:with|from|in|at|on)\s+(?:the\s+)?(?:▪|rows?\b))|launch(?:es|ed|ing)?|"
+    r"spawn(?:s|ed|ing)?|execut(?:es|ed|ing)|invok(?:es|ed|ing)|ran(?=\s+▪)": ("started", "created"),
+    "open(?:s|ed|ing)?": ("opened", "started"), "access(?:es|ed|ing)|reads?|reading|touch(?:es|ed)": ("opened", "read"),
+    "creat(?:e|es|ed|ing)": ("started", "created", "wrote"), "writes?|wrote|written|writing|sav(?:es|ed)|drop(?:s|ped)": ("wrote",),
+    "connect(?:s|ed|ing)?|contact(?:s|ed|ing)|reach(?:es|ed) out|talk(?:s|ed)|communicat(?:es|ed)": ("connected",),
+    "delet(?:e|es|ed|ing)|remov(?:e|es|ed|ing)|eras(?:es|ed|ing)": ("deleted", "removed"), "load(?:s|ed|ing)": ("loaded",),
+    "look(?:s|ed|ing) up|resolv(?:es|ed|ing)|quer(?:ies|ied)": ("looked up",),
+    "chang(?:es|ed|ing)|modif(?:ies|ied)|edit(?:s|ed)|sets?": ("changed", "set"),
+    r"(?<=▪ )(?:ended|ends)(?! (?:in|with)\b)|(?<=▪  )(?:ended|ends)(?! (?:in|with)\b)|exit(?:s|ed)": ("ended",),
+    "kill(?:s|ed)|terminat(?:es|ed)|stop(?:s|ped)": ("killed", "terminated", "stopped"),
 }  # fmt: skip
+"""How a sentence may say a deed, and the words by which a log line says it."""
+_VERB = re.compile(
+    rf"\b(?<!the )(?<!columns )(?<!a )(?<!its )(?<!this )(?:{'|'.join(f'({forms})' for forms in _DEEDS)})\b(?! of\b)", re.I
+)
 _NO_DEED = re.compile(
-    rf"(?:\s|[,;:()→>–|/&{BLANK}-]|\b(?:and|or|then|to|with|by|in|of|from|the|a|an|via|row|rows|at|on|as|for|which|that|is|"
-    rf"was|are|were|its?|"
+    rf"(?:\s|[,;:()→>–|/&…{BLANK}-]|\b(?:and|or|then|to|with|by|in|of|from|the|a|an|via|row|rows|at|on|as|for|which|that|is|"
+    rf"was|are|were|its?|start|end|access|memory|port|folder|between|lie|lies|"
     r"process(?:es)?|chain|file|ends?|ending|starts?|begins?|finding|address(?:es)?|host|after|before|most|often|tells?|tell|"
     r"says?|what|did|"
-    r"made|connections?|of them|among|events?|rare|ordinary|earlier|later|followed|belongs?|suspicious|critical|serious|minor|"
+    r"made|connections?|of them|among|events?|rare|ordinary|earlier|later|followed|suspicious|critical|serious|minor|"
     r"abnormal|unusual|"
     r"who|it|only|also|contains?|includes?|including|runs?|through|leads?|over|under|score[sd]?|threshold|against|\d[\d:.,-]*|"
-    r"UTC))*",
+    r"all|way|UTC))*",
     re.IGNORECASE,
 )
-_PASSIVE = re.compile(r"\b(?:was|is|were|been|being|got)\b[^.;]*\bby\b", re.I)
-_CAUSE = re.compile(
-    r"\b(?:because|caus\w+|due to|owing to|le(?:d|ads?) to|result(?:s|ed|ing)?(?: (?:in|from|of)|\b)|therefore|hence|thus|"
-    r"trigger\w*|provok\w*|"
-    r"responsible|blame\w*|stem(?:s|med)?|root cause|originat\w+|expla(?:in|ns?)\w*|that is why|which is why|reason\w*|so "
-    r"that|thanks to|culprit|"
-    r"consequen\w+|suggest\w*|indicat\w+|impl(?:y|ies|ied)|point(?:s|ed|ing)? (?:to|at|towards)|sign(?:s|al)? of|symptom\w*|"
-    r"consistent with|"
-    r"typical of|hint\w*|evidence (?:of|for)|diagnos\w+|brought about|comes? from|came from|making|made (?:the|it|them)|"
-    r"ma(?:kes|de) (?:the|it|them|its)\b|"
-    r"fault of|mistake|as if|driven by|produced by|arises?|arose|attribut\w+|linked to|related to|since (?:the|a|an|it|its|he|"
-    r"she|they|someone)\b)\b",
-    re.IGNORECASE,
+_ADVERBS = re.compile(
+    r"(?:\b(?:then|also|later|finally|next|in turn|itself|directly|again|afterwards|first|subsequently|twice|was the one|is the one|"
+    r"had|has|have|did|not|to|\w+ly|when|time)\b[\s,]*)+$", re.I,
+)  # fmt: skip
+_AUXILIARY = re.compile(
+    r"\b(?:was|were|been|being|is|are|got|gets)\s+(?:(?:\w+ly|then|also|twice|later|first|in turn)\s+)*$", re.I
 )
-_METHOD = re.compile(
-    r"\bthreshold comes from\b|\b(?:because|since)\b[^.;]{0,24}\b(?:no (?:history|normal \w+)|you gave|the (?:bulk|log|"
-    r"video))\b",
-    re.I,
-)
-_ORDER = re.compile(
-    r"\b(before|prior to|preced\w+|earlier than|after|follow(?:s|ed by|ed|ing)|later than|then|comes? first|"
-    r"subsequently)\b",
-    re.I,
-)
-_THAN = re.compile(r"\b(?:more|less|longer|shorter|higher|lower|stronger|weaker|worse|larger|smaller|bigger|earlier|later|"
-                   r"greater|darker|brighter|"
-                   r"faster|slower|\w+er|same|equal(?:ly)?|twice)\b[^.;]{0,30}\b(?:than|as)\b", re.I)  # fmt: skip
-_THAN_ITSELF = re.compile(
-    r"\bthan (?:the |its |their )?(?:usual|normal|threshold|surroundings|before|rest|others?)\b|\bas well as\b|\bmore than \d",
-    re.I,
-)
-_MEASURES = {
-    "long": "length_s", "short": "length_s", "strong": "score", "weak": "score", "high": "score", "low": "score",
-    "sever": "severity_score", "wors": "severity_score", "serious": "severity_score", "confident": "confidence_percent",
-    "certain": "confidence_percent",
-}  # fmt: skip
-"""What a comparison compares, by the beginning of its word."""
+_PRONOUN = re.compile(r"\b(?:it|this|that|they|the (?:process|program|command|chain|file))\W*$", re.I)
+_CAUSE = phrases("cause")
+_METHOD = phrases("method")
 
 
-def name_problems(said: Utterance) -> list[str]:
-    """The names of a part of a sentence that the evidence it cites does not have."""
-    stated = [text for _, text in said.facts.texts] + [plain(leaf.owner) for leaf in said.facts.leaves if leaf.owner]
-    stated += [name.casefold() for name in (*said.facts.channels, *said.facts.entities)]
-    wrong = []
-    for name in said.quoted:
-        wanted = plain(name).rstrip("…").strip()
-        if wanted and not any(
-            re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", text) or (len(wanted) > 20 and wanted in text) for text in stated
-        ):
-            wrong.append(name)
-    units = {leaf.unit for leaf in said.facts.leaves if leaf.unit}
-    for match in _IDENTIFIER.finditer(said.bare):
-        name = match.group().strip(".,:")
-        if _NO_NAME.fullmatch(name) or name in _COMMON or name in units or re.fullmatch(r"E\d+", name):
-            continue
-        if not any(re.search(rf"(?<!\w){re.escape(plain(name))}(?!\w)", text) for text in stated):
-            wrong.append(name)
-    told = " ".join(text for _, text in said.facts.told)
-    wrong += [m[1] for m in _PROPER.finditer(said.bare) if not re.search(rf"\b{m[1].casefold()}\b", told) and not is_plain(m[1])]
-    first = _FIRST.match(said.bare)
-    if first and not is_plain(first[1]) and first[1].casefold() not in told and first[1].casefold() not in _ANYBODY:
-        wrong.append(first[1])
-    return [f"the name {name!r} is not in the evidence it cites" for name in dict.fromkeys(wrong)]
+@dataclass(frozen=True)
+class Verb:
+    """A verb of doing in a sentence, and the words a line may say it with."""
+
+    start: int
+    end: int
+    words: tuple[str, ...]
+    passive: bool
 
 
-def misspelt(word: str, facts: Facts) -> str:
-    """The name that a word nearly is, or ""."""
-    names = {part for n in (*facts.channels, *facts.entities) for part in re.findall(r"[a-z]{5,}", n.casefold())}
-    close = difflib.get_close_matches(word, names - {word}, n=1, cutoff=0.82) if word not in names else []
-    return close[0] if close and not close[0].startswith(word[:-1]) and not word.startswith(close[0]) else ""
-
-
-def elsewhere(said: Utterance, everything: Facts) -> list[str]:
-    """Channels and processes that the sentence names, of evidence that it does not cite."""
-    low = said.bare.casefold()
-    others = {n.casefold() for n in (*everything.channels, *everything.entities)}
-    named = [
-        n
-        for n in sorted(others)
-        for a in {n, n.replace("_", " ")}
-        if a in low and re.search(rf"(?<![\w.]){re.escape(a)}(?![\w]|\.\w)", low)
-    ]
-    return [f"{n!r} is not in the evidence it cites" for n in named if n not in ("motion", "appearance")]
-
-
-def name_claims(said: Utterance) -> list[Claim]:
-    """The names of the evidence in a part of a sentence, with the evidence that has them."""
-    found = []
-    for m in (*said.mentions, *said.phrases):
-        support = m.support
-        mains = frozenset(i for i in said.facts.findings if said.facts.main(i) == m.name)
-        if m.type == "channel" and mains and re.search(r"\b(?:spike|flatline|drift|dip|shift)s?\b", said.bare, re.I):
-            support = mains
-        found.append(Claim(start=m.start, end=m.end, type="name", text=m.name, support=support))
-    return found
+def deed_words(said: Utterance) -> frozenset[str]:
+    """The verbs of doing in a part of a sentence about a log: each is held against its lines."""
+    told = said.facts.lines or any(leaf.key == "operations_each" for leaf in said.facts.leaves)
+    return frozenset(m.group().casefold() for m in _VERB.finditer(said.bare)) if told else frozenset()
 
 
 def deed_claims(said: Utterance) -> Iterator[Claim]:
-    """Who did what to whom: what stands between two names of a log must be told so by one of its lines."""
+    """What a part of a sentence says was done, each with the evidence that tells it so."""
     named = [m for m in said.mentions if m.type in ("entity", "source")]
     lines = list(said.facts.lines)
     if not lines and not said.facts.entities:
         return
+    verbs = list(verbs_of(said))
+    subject: Mention | None = None
+    told: list[Claim] = []
+    for i, verb in enumerate(verbs):
+        until = verbs[i + 1].start if i + 1 < len(verbs) else len(said.bare)
+        claim, subject = _deed(said, verb, until, named, subject, lines, first=i == 0)
+        if claim is not None:
+            told.append(claim)
+    yield from told
+    yield from _by_whom(said, named, told)
     for left, right in pairwise(named):
+        if any(c.start <= left.start and right.end <= c.end for c in told):
+            continue
         between = said.text[left.end : right.start]
         if "→" in between:
             yield _link(said, left, right)
-            continue
-        if _NO_DEED.fullmatch(between) and not re.search(r"\b(?:started?|runs?) (?:by )?$|\bby\b", between):
-            continue
-        yield _deed(said, left, right, between, lines)
-    for i, only in enumerate(named):
-        tail = said.bare[only.end : named[i + 1].start if i + 1 < len(named) else len(said.bare)]
-        verb = re.match(rf"\s+(?:then\s+|also\s+)?({'|'.join(_DEEDS)})\b", tail, re.I)
-        if verb and (i + 1 == len(named)) and only.name in said.facts.entities:
-            wanted = next(words for forms, words in _DEEDS.items() if re.fullmatch(forms, verb[1], re.I))
-            hit = frozenset(i for i, text in lines if any(text.startswith(f"{only.name} {w}") for w in wanted))
-            yield Claim(start=only.start, end=only.end + verb.end(), type="deed", text=f"{only.name} {verb[1]}", support=hit,
-                        problem=f"the evidence does not say that {only.name!r} {verb[1]} that")  # fmt: skip
+        elif (
+            lines
+            and _is_address(left) != _is_address(right)
+            and not all(any(c.start <= m.start and m.end <= c.end for c in told) for m in (left, right))
+            and not re.search(r"[.;:\n]", between)
+        ):
+            yield _met(left, right, lines)
+        elif (
+            "entity" in (left.type, right.type)
+            and not any(left.end <= v.start < right.start for v in verbs)
+            and not _NO_DEED.fullmatch(between)
+            and not re.search(r";|\.\s", between)
+        ):
+            yield _relation(left, right, between, lines)
+
+
+def verbs_of(said: Utterance) -> Iterator[Verb]:
+    """The verbs of doing in a part of a sentence, in order."""
+    for match in _VERB.finditer(said.bare):
+        words = list(_DEEDS.values())[(match.lastindex or 1) - 1]
+        by = re.match(r"\s+by\b", said.bare[match.end() :], re.I) is not None
+        yield Verb(match.start(), match.end(), words, by or _AUXILIARY.search(said.bare[: match.start()]) is not None)
+
+
+def _deed(said: Utterance, verb: Verb, until: int, named: Sequence[Mention], before: Mention | None,
+          lines: Sequence[tuple[str, str]], *, first: bool) -> tuple[Claim | None, Mention | None]:  # fmt: skip
+    """What a verb claims, and who is its subject; no claim where nobody of the log is named."""
+    subject, pronoun = _subject(said, verb, named, before)
+    if not first and before is None and re.search(r"\b(?:and|then)\W*$", _ADVERBS.sub("", said.bare[: verb.start]), re.I):
+        subject, pronoun = None, True  # "It did this and did that"
+    files = {name for e in said.facts.evidence for name in (e.source, getattr(e.locus, "sample", ""))}
+    stop = re.search(r";|\.\s", said.bare[verb.end : until])
+    until = verb.end + stop.start() if stop else until
+    objects = [m for m in named if verb.end <= m.start < until and m.name not in files]
+    if objects and until < len(said.bare) and objects[-1].end >= len(_AUXILIARY.sub("", said.bare[:until]).rstrip()):
+        head = said.bare[objects[-2].end if len(objects) > 1 else verb.end : objects[-1].start]
+        if re.search(r"[,;]|\b(?:before|after|and|while|when|then|but|once)\b", head, re.I):
+            objects = objects[:-1]  # it is the subject of what follows
+    if subject is None and not objects:
+        return None, before
+    if verb.passive:
+        agents = [m for m in objects if re.search(r"\bby\s+(?:the\s+|both\s+)?(?:process\s+)?$", said.bare[: m.start], re.I)][:1]
+        agents += [m for m in objects if agents and re.fullmatch(r"\s*,?\s*and\s*", said.bare[agents[0].end : m.start])]
+        who, whom = agents, [*([subject] if subject else []), *(m for m in objects if m not in agents)]
+    else:
+        who, whom = ([subject] if subject else []), objects
+    names = [m.name.casefold() for m in who]
+    others = who[1:] if verb.passive else _also(said, subject, named) if subject is not None else []
+    names = names[:1]
+    if not names and pronoun:
+        names = [basename(n).casefold() for n in said.context]
+    told = [m.name.casefold() for m in whom]
+    hit = {i for i, text in lines if _line_says(text, names, verb.words, told)}
+    if not hit and len(told) > 1:  # one deed done to each of several
+        each = [{i for i, text in lines if _line_says(text, names, verb.words, [one])} for one in told]
+        hit = set.union(*each) if all(each) else set()
+    for other in others:
+        hit = hit if any(_line_says(text, [other.name.casefold()], verb.words, told) for _, text in lines) else set()
+    if "opened" in verb.words and re.search(r"\bmemory\b", said.bare, re.I):
+        of = [one for one in told if not one.startswith("0x")]
+        hit = hit if all(any(f"memory of {one}" in text for _, text in lines) for one in of) else set()
+    text = f"{' or '.join(names) or 'it'} {said.bare[verb.start : verb.end]} {', '.join(told)}".strip()
+    ends = [verb.start, verb.end, *(x for m in (*who, *whom) for x in (m.start, m.end))]
+    return Claim(start=min(ends), end=max(ends), type="deed", text=text, support=frozenset(hit),
+                 problem=f"the evidence does not say that {text!r}"), subject  # fmt: skip
+
+
+def _subject(said: Utterance, verb: Verb, named: Sequence[Mention], before: Mention | None) -> tuple[Mention | None, bool]:
+    """Who a verb speaks of, by what stands before it: a name, a relative pronoun, or a conjunction; and whether it is a pronoun."""
+    head = said.bare[: verb.start].rstrip()
+    head = _AUXILIARY.sub("", f"{head} ").rstrip()
+    relative = re.search(r"\b(?:which|who|that)\s*(?:\b(?:in turn|then|also|later|itself)\b[\s,]*)*$", head, re.I)
+    head = _ADVERBS.sub("", head).rstrip()
+    earlier = [m for m in named if m.end <= verb.start]
+    inserted = before is not None and re.search(rf"\bby\s+{BLANK}+\s*,$", head) is not None  # "A, started by B, started C"
+    if earlier and not inserted and re.search(rf"{BLANK}\W*$", head) and earlier[-1].end >= len(head.rstrip(" ,'\"”()")) - 1:
+        return earlier[-1], False
+    if relative and earlier:
+        return earlier[-1], False
+    if _PRONOUN.search(head) and before is None and not earlier:
+        return None, True
+    if before is not None and re.search(r"(?:\b(?:and|then|but|before|after|it|this)|[,;])\W*$", head, re.I):
+        return before, False
+    return (earlier[-1] if earlier else None), not earlier
+
+
+def _also(said: Utterance, subject: Mention, named: Sequence[Mention]) -> list[Mention]:
+    """The names joined to a subject by "and": each of them did it."""
+    joined = [m for m in named if m.end <= subject.start and re.fullmatch(r"\s*,?\s*and\s*", said.bare[m.end : subject.start])]
+    return [*joined, *(m for j in joined for m in _also(said, j, named))]
+
+
+def _line_says(line: str, who: Sequence[str], words: Sequence[str], whom: Sequence[str]) -> bool:
+    """Whether a line tells a deed of one of `who` (anybody when empty) done to all of `whom`."""
+    for word in words:
+        at = line.find(f" {word} ") if f" {word} " in line else len(line) - len(word) - 1 if line.endswith(f" {word}") else -1
+        doer, rest = line[: max(at, 0)], line[at + len(word) + 2 :]
+        if at > 0 and (not who or doer in who) and all(one in rest for one in whom):
+            return True
+    return False
+
+
+def _by_whom(said: Utterance, named: Sequence[Mention], told: Sequence[Claim]) -> Iterator[Claim]:
+    """A doer named with "by" must be told with a deed, or with the number of what it did."""
+    for m in named:
+        by = re.search(r"\bby\s+(?:the\s+)?\W{0,2}$", said.bare[: m.start], re.I)
+        a, b = said.clause(m.start)
+        counted = re.search(r"\d", said.bare[max(0, a - 40) : b]) and any(
+            leaf.key.endswith("_each") for leaf in said.facts.leaves
+        )
+        if by and m.type == "entity" and not counted and not any(c.start <= m.start and m.end <= c.end for c in told):
+            yield Claim(start=by.start(), end=m.end, type="deed", text=f"by {m.name}", support=frozenset(),
+                        problem=f"the evidence does not say that it was done by {m.name!r}")  # fmt: skip
+
+
+def _is_address(name: Mention) -> bool:
+    return re.fullmatch(r"\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?", name.name) is not None
+
+
+def _met(left: Mention, right: Mention, lines: Sequence[tuple[str, str]]) -> Claim:
+    """An address and another name in one clause must meet in one line."""
+    one, other = left.name.casefold(), right.name.casefold()
+    hit = frozenset(i for i, text in lines if one in text and other in text)
+    return Claim(start=left.start, end=right.end, type="deed", text=f"{one} … {other}", support=hit,
+                 problem=f"the evidence does not join {one!r} and {other!r}")  # fmt: skip
 
 
 def _link(said: Utterance, left: Mention, right: Mention) -> Claim:
@@ -177,23 +228,20 @@ def _link(said: Utterance, left: Mention, right: Mention) -> Claim:
         first, second = basename(left.name).casefold(), basename(right.name).casefold()
         if any(a == first and b == second for a, b in pairwise(chain)):
             hit.add(item.id)
+    hit |= {i for i, text in said.facts.lines if text.startswith(f"{left.name.casefold()} ") and right.name.casefold() in text}
     text = f"{left.name} → {right.name}"
     return Claim(
         start=left.start, end=right.end, type="deed", text=text, support=frozenset(hit), problem=f"the evidence has no {text}"
     )
 
 
-def _deed(said: Utterance, left: Mention, right: Mention, between: str, lines: list[tuple[str, str]]) -> Claim:
+def _relation(left: Mention, right: Mention, between: str, lines: Sequence[tuple[str, str]]) -> Claim:
+    """Two names joined by words that are no known deed: the evidence must join them by the same words."""
     who, whom = left.name.casefold(), right.name.casefold()
-    passive = bool(_PASSIVE.search(between)) or bool(re.search(r"\bstarted by\b", between))
-    if passive:
-        who, whom = whom, who
-    forms = [words for form, words in _DEEDS.items() if re.search(rf"\b(?:{form})\b", between, re.I)]
-    wanted = [w for words in forms for w in words]
     hit = frozenset(
         i for i, text in lines
         if text.startswith(f"{who} ") and whom in text[len(who) :]
-        and (any(text[len(who) + 1 :].startswith(w) for w in wanted) or plain(between) == text[len(who) + 1 : text.rfind(whom)].strip())
+        and plain(between) == text[len(who) + 1 : text.rfind(whom)].strip()
     )  # fmt: skip
     return Claim(start=left.start, end=right.end, type="deed", text=f"{who} → {whom}", support=hit,
                  problem=f"the evidence does not say that {who!r} did that to {whom!r}")  # fmt: skip
@@ -201,8 +249,11 @@ def _deed(said: Utterance, left: Mention, right: Mention, between: str, lines: l
 
 def cause_problems(said: Utterance, own: Sequence[str]) -> list[str]:
     """A cause that the evidence does not show; what it shows is the channel that carries most, the score, and its own reasons."""
-    match = _CAUSE.search(_METHOD.sub(" ", said.bare))
+    bare = _METHOD.sub(" ", said.bare)
+    match = _CAUSE.search(bare)
     if match is None:
+        return []
+    if match.group().lower().startswith(("because", "due to", "since")) and _reasons(said, match.group().split()[0]):
         return []
     blamed = {m.name for m in said.mentions if m.type == "channel"}
     mains = {said.facts.main(i) for i in said.facts.findings}
@@ -216,89 +267,11 @@ def cause_problems(said: Utterance, own: Sequence[str]) -> list[str]:
     return ["it gives a cause that the evidence does not show; leave the cause out or cite what shows it"]
 
 
-def order_problems(sentence: str, whole: Utterance) -> list[str]:
-    """Two findings or two deeds told in an order, or compared, must be so in the evidence."""
-    return [*_order(sentence, whole), *_comparison(whole)]
-
-
-def _order(sentence: str, whole: Utterance) -> list[str]:
-    match = _ORDER.search(whole.bare)
-    if match is None:
-        return []
-    said = CITATION.split(sentence)
-    word = match.group().lower()
-    left, right = _when(whole, 0, match.start()), _when(whole, match.end(), len(whole.bare))
-    if len(said) > 2 and len(cited_ids(sentence)) > 1:
-        here = _ORDER.search(sentence)
-        if here is not None:
-            starts = {e.id: _first(whole.facts, e.id) for e in whole.facts.evidence}
-            left = left or [t for i in cited_ids(sentence[: here.start()]) if (t := starts.get(i)) is not None]
-            right = right or [t for i in cited_ids(sentence[here.end() :]) if (t := starts.get(i)) is not None]
-    if not left and match.start() < 3 and word in ("after", "before"):  # "After A, B": the comma parts them
-        comma = whole.bare.find(",", match.end())
-        if comma > 0:
-            left, right = _when(whole, comma, len(whole.bare)), _when(whole, match.end(), comma)
-    if not left or not right:
-        several = len(whole.facts.findings) > 1 or sum(m.type == "entity" for m in whole.mentions) > 2
-        return (
-            ["it tells an order that the evidence does not show"] if several and word not in ("after", "before", "then") else []
-        )
-    later = word.startswith(("after", "later")) or word in ("follows", "following") or (word == "followed" and "by" not in word)
-    wrong = min(left) < max(right) if later else max(left) > min(right)
-    return ["the evidence has them in another order"] if wrong or min(left) == max(right) else []
-
-
-def _when(whole: Utterance, start: int, end: int) -> list[float]:
-    """When what is named between two positions happened: the deed of its names, or the finding of its kind and channel."""
-    facts = whole.facts
-    names = [m.name.casefold() for m in whole.mentions if start <= m.start < end and m.type == "entity"]
-    if names:
-        times = [v for leaf, v in facts.numbers if leaf.key == "did_s" and all(n in leaf.owner.casefold() for n in names)]
-        made = [
-            v
-            for leaf, v in facts.numbers
-            if leaf.key == "did_s" and leaf.owner.casefold().split(" with ")[0].endswith(f"started {names[0]}")
-        ]
-        return made[:1] if len(names) == 1 and made else times[:1]
-    found = []
-    for item in facts.findings:
-        kinds = {str(e.facts.get("kind") or "") for e in facts.evidence if e.id == item}
-        if any(k and re.search(rf"\b{re.escape(k)}", whole.text[start:end], re.I) for k in kinds):
-            found.append(_first(facts, item))
-    return [t for t in found if t is not None]
-
-
-def _first(facts: Facts, item: str) -> float | None:
-    return min((v for leaf, v in facts.numbers if leaf.evidence == item and leaf.key in ("start_s", "first_s")), default=None)
-
-
-def _comparison(whole: Utterance) -> list[str]:
-    bare = _THAN_ITSELF.sub(lambda m: " " * len(m.group()), whole.bare)
-    return [problem for match in _THAN.finditer(bare) for problem in _compared(whole, match)]
-
-
-def _compared(whole: Utterance, match: re.Match[str]) -> list[str]:
-    word = match.group().lower()
-    measure = next((key for stem, key in _MEASURES.items() if stem in word), None)
-    sides = (_finding_in(whole, 0, match.start()), _finding_in(whole, match.end(), len(whole.bare)))
-    if measure is None or not all(sides):
-        return ["it compares what the evidence does not compare"] if re.search(r"\bthan\b", word) else []
-    values = [
-        next((v for leaf, v in whole.facts.numbers if leaf.evidence == side and leaf.key == measure), None) for side in sides
-    ]
-    if values[0] is None or values[1] is None:
-        return ["it compares what the evidence does not measure"]
-    less = any(w in word for w in ("less", "short", "weak", "low"))
-    return [] if (values[0] < values[1]) == less and values[0] != values[1] else ["the evidence has it the other way round"]
-
-
-def _finding_in(whole: Utterance, start: int, end: int) -> str:
-    facts = whole.facts
-    photos = [m for m in whole.mentions if start <= m.start < end and m.type == "source" and len(m.support & facts.items) == 1]
-    if photos:
-        return next(iter(photos[0].support & facts.items))
-    for item in facts.evidence:
-        kind, text = str(item.facts.get("kind") or ""), whole.text[start:end]
-        if item.id in facts.findings and kind and re.search(rf"\b{re.escape(kind)}", text, re.I):
-            return item.id
-    return ""
+def _reasons(said: Utterance, word: str) -> bool:
+    """Whether a grade is told with the reasons that the evidence gives for it: every word of them is the evidence's."""
+    if not re.search(r"\b(?:minor|serious|critical|severity|rated|graded)\b", said.bare, re.I):
+        return False
+    given = " ".join(text for _, text in said.facts.text("severity_why"))
+    tail = said.text.casefold().split(word.lower(), 1)[-1]
+    words = [w for w in re.findall(r"[a-z]{3,}", tail) if w not in ("the", "and", "was", "were", "for", "that", "its", "it")]
+    return bool(words) and bool(given) and all(re.search(rf"\b{w}", given) for w in words)

@@ -27,9 +27,27 @@ _TOLD = frozenset(
 )  # fmt: skip
 """Keys of texts that tools write."""
 _LENGTHS = frozenset(
-    ("length_s", "duration_s", "total_s", "unit_s", "period_s", "interval_s", "abnormal_s", "still_s", "epoch_s", "keyframes_s")
+    (
+        "length_s",
+        "duration_s",
+        "total_s",
+        "unit_s",
+        "period_s",
+        "interval_s",
+        "abnormal_s",
+        "still_s",
+        "epoch_s",
+        "keyframes_s",
+        "within_s",
+        "lag_s",
+        "slack_s",
+    )
 )
+_PLACED = frozenset(("did_s", "row", "start_s", "end_s", "own_s"))
+"""Times and rows: their owner is the line or the step they belong to, not a name."""
 SHORTEST_PHRASE = 12
+_PRODUCTS = frozenset(("word", "teams", "edge"))
+"""Programs that people call by the end of their file's name."""
 _ARGUMENTS = re.compile(r'"[^"]*"?.*$', re.DOTALL)
 
 
@@ -133,18 +151,31 @@ class Facts:
     @cached_property
     def channels(self) -> frozenset[str]:
         """The names that values belong to in a series: channels, or the parts of a score."""
-        named = {leaf.owner for leaf in self.leaves if leaf.owner and leaf.key != "did_s"}
+        named = {leaf.owner for leaf in self.leaves if leaf.owner and leaf.key not in _PLACED and leaf.key != "operations_each"}
         listed = {str(leaf.value) for leaf in self.leaves if leaf.key in ("channel_names", "channel", "channels", "stuck")}
         return frozenset(n for n in named | listed if not _is_entity(n))
 
     @cached_property
     def entities(self) -> frozenset[str]:
         """Processes, files and addresses as one would write them: the last part of a path, without its number."""
-        whole = {leaf.owner for leaf in self.leaves if leaf.owner and leaf.key != "did_s"}
+        whole = {leaf.owner for leaf in self.leaves if leaf.owner and leaf.key not in _PLACED}
         whole |= {str(leaf.value) for leaf in self.leaves if leaf.key in ("entities", "entity", "about", "subjects")}
         listed = {basename(n) for n in whole if _is_entity(n)}
         told = {w for leaf, text in self.texts if leaf.key == "did" for w in re.findall(r"[\w-]+\.(?:exe|dll|com)\b", text)}
         return frozenset(n.casefold() for n in listed | told)
+
+    def writes(self, word: str) -> bool:
+        """Whether a log line has a word in just these letters, and not as the name of a program."""
+        alone = re.compile(rf"(?<!\w){re.escape(word)}(?![\w.])")
+        return any(leaf.key == "did" and alone.search(str(leaf.value)) for leaf in self.leaves)
+
+    @cached_property
+    def folders(self) -> frozenset[str]:
+        """The folders in the paths of processes and files, casefolded: single words only, for a path may say anything."""
+        paths = [str(leaf.value) for leaf in self.leaves if leaf.key in ("did", "entities", "entity", "about")]
+        paths += [leaf.owner for leaf in self.leaves if leaf.key.endswith("_each")]
+        parts = (part for path in paths for part in re.findall(r"(?<=\\)(\w{2,24})(?=\\)", path))
+        return frozenset(part.casefold() for part in parts)
 
     @cached_property
     def aliases(self) -> tuple[tuple[str, str, str, frozenset[str]], ...]:
@@ -194,7 +225,7 @@ def _leaves(item: Evidence) -> Iterator[Leaf]:
         if name not in _SKIPPED and name != "facts":
             yield from _walk(value, name, made)
     of_log = "actors" in item.facts or "subjects" in item.facts
-    owner, unit = item.facts.get("channel"), item.facts.get("unit")
+    owner, unit = item.facts.get("channel"), item.facts.get("channel_unit", item.facts.get("unit"))
     made = replace(made, owner=owner if isinstance(owner, str) else "", unit=unit if isinstance(unit, str) else "")
     for name, value in item.facts.items():
         if name in _SKIPPED:
@@ -209,7 +240,17 @@ def _leaves(item: Evidence) -> Iterator[Leaf]:
 
 
 def _derived(item: Evidence, made: Leaf) -> Iterator[Leaf]:
-    """Lengths that follow from two times."""
+    """Lengths that follow from two times or are told in words, and the sides of a box."""
+    for name, value in item.facts.items():
+        told = re.fullmatch(r"(\d+(?:\.\d+)?) (s|min|h|days?)", value) if isinstance(value, str) else None
+        if told and name in ("length", "interval", "within"):
+            yield replace(made, key=f"{name}_s", value=float(told[1]) * {"s": 1, "min": 60, "h": 3600}.get(told[2], 86_400))
+    if item.score is not None and item.threshold is not None:
+        yield replace(made, key="margin", value=item.score - item.threshold)
+    box = getattr(item.locus, "box", None)
+    if box:
+        yield replace(made, key="box_width", value=float(box[2] - box[0]))
+        yield replace(made, key="box_height", value=float(box[3] - box[1]))
     facts = {**item.facts, **{k: v for k, v in vars(item.locus).items() if k in ("start_s", "end_s")}}
     for first, last, key in (
         ("start_s", "end_s", "length_s"),
@@ -224,12 +265,15 @@ def _derived(item: Evidence, made: Leaf) -> Iterator[Leaf]:
 def _walk(value: Any, key: str, made: Leaf) -> Iterator[Leaf]:
     if isinstance(value, Mapping):
         owner = next((str(value[k]) for k in _OWNERS if isinstance(value.get(k), str)), made.owner)
+        step = "source" in value and "start_s" in value and "label" in value
+        told = " ".join(str(value.get(k, "")) for k in ("source", "label", "did")) if step else ""
         inside = replace(made, owner=owner, unit=str(value.get("unit") or made.unit))
         for name, inner in value.items():
             if _OWNED.search(key) and isinstance(inner, int | float):
                 yield replace(made, key=key, value=float(inner), owner=str(name))
             elif not (key == "locus" and name == "kind"):
-                yield from _walk(inner, str(name), inside)
+                placed = replace(inside, owner=told) if told and name in _PLACED else inside
+                yield from _walk(inner, str(name), placed)
     elif isinstance(value, list | tuple):
         yield from _walk_list(value, key, made)
     elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -272,9 +316,16 @@ def _aliases(facts: Facts) -> Iterator[tuple[str, str, str, frozenset[str]]]:
     for entity in facts.entities:
         have = frozenset(leaf.evidence for leaf, text in facts.texts if entity in text or entity in leaf.owner.casefold())
         yield entity, entity, "entity", have
+        stem = entity.rsplit(".", 1)[0] if re.search(r"\.(?:exe|com)$", entity) else ""
+        if len(stem) >= 3:
+            yield stem, entity, "program", have
+        for short in {stem[i:] for i in range(1, len(stem) - 3)}:  # Word for winword.exe
+            if short in _PRODUCTS and sum(other.rsplit(".", 1)[0].endswith(short) for other in facts.entities) == 1:
+                yield short, entity, "program", have
     for item in facts.evidence:
         here = frozenset({item.id})
-        for name in {item.source, str(getattr(item.locus, "sample", "")), item.tool}:
+        stem = item.source.rsplit(".", 1)[0] if re.fullmatch(r"[\w-]{3,}\.\w{2,5}", item.source) else ""
+        for name in {item.source, str(getattr(item.locus, "sample", "")), item.tool, stem}:
             if name:
                 listed = frozenset(
                     leaf.evidence for leaf, text in facts.texts if text == name.casefold() and leaf.key != "source"
@@ -283,14 +334,16 @@ def _aliases(facts: Facts) -> Iterator[tuple[str, str, str, frozenset[str]]]:
     for leaf, text in facts.texts:
         if leaf.key in ("subject", "object") and re.search(r" \d+$", text):  # "person 1" of a relation log
             yield text, text, "entity", frozenset(other.evidence for other, stated in facts.texts if stated == text)
+        if leaf.key == "source" and re.fullmatch(r"[\w-]{3,}\.\w{2,5}", text):
+            yield text.rsplit(".", 1)[0], str(leaf.value), "source", frozenset({leaf.evidence})
         if leaf.key in ("flagged_names", "borderline_names", "did", "entities", "operations", "host", "user"):
             yield text, str(leaf.value), "line" if leaf.key == "did" else "source", frozenset({leaf.evidence})
     for leaf in facts.leaves:
-        if leaf.owner and leaf.key not in ("did_s", "row"):
+        if leaf.owner and leaf.key not in _PLACED:
             yield (
                 plain(leaf.owner),
                 leaf.owner if not _is_path(leaf.owner) else basename(leaf.owner).casefold(),
-                ("entity" if leaf.key.endswith("_each") else "channel"),
+                "source" if leaf.key == "operations_each" else "entity" if leaf.key.endswith("_each") else "channel",
                 frozenset({leaf.evidence}),
             )
 

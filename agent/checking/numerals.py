@@ -23,7 +23,7 @@ _PHRASE = re.compile(
     re.IGNORECASE,
 )
 _ONE = re.compile(
-    r"one(?=\s+(?:of\b|that|who|which|is\b|was\b|looks?\b|has\b|another\b|point\b|hand\b|by\b|sees?\b|can\b|could\b|may\b|"
+    r"one(?=\s+(?:of\b|in\b|with\b|reason\b|thing\b|way\b|case\b|\d|that|who|which|is\b|was\b|looks?\b|has\b|another\b|point\b|hand\b|by\b|sees?\b|can\b|could\b|may\b|"
     r"should\b|[^\w\s]|$)|[^\w\s]|$)",
     re.I,
 )
@@ -74,13 +74,30 @@ def spelled_out(text: str, year: int | None = None) -> str:
     text = re.sub(r"\bper[ -]cents?\b", "percent", text, flags=re.I)
     text = re.sub(r"\b(?:an?|one) hour and a half\b|\bone and a half hours\b", "1.5 hours", text, flags=re.I)
     text = re.sub(r"\b(?:half an hour|an? half[ -]hour)\b", "30 minutes", text, flags=re.I)
-    text = re.sub(r"\ban? (?=(?:second|minute|hour|day|week|month|year)\b)", "1 ", text, flags=re.I)
+    text = re.sub(r"\b(in|per|within|for|at) one (?=[a-z])(?!(?:second|minute|hour|day|week)\b)", r"\1 a ", text, flags=re.I)
+    text = re.sub(
+        r"\ban? (?=(?:second(?!\s+[a-z])|second(?=\s+(?:later|earlier|long|after|before|into|or|and|to|mark)\b)|"
+        r"minute|hour|day|week|month|year)\b)",
+        "1 ",
+        text,
+        flags=re.I,
+    )
     text = re.sub(r"\b(?:a pair|a couple)\b", "2", text, flags=re.I)
     text = _NOBODY.sub("0 people ", text)
     text = re.sub(r"\bnone of\b", "0 of", text, flags=re.I)
+    text = re.sub(r"(\b(?:of|among) (?:the |all |your )?\w+ \w+, (?:only |just )?)one\b", r"\g<1>1", text, flags=re.I)
+    text = re.sub(r"\bseverity score\b", "severity", text, flags=re.I)
+    text = re.sub(r"\bbetween (\d[\d.]*) and (\d[\d.]*) (seconds|s|minutes|min)\b", r"from \1 \3 to \2 \3", text, flags=re.I)
+    text = re.sub(r"\bonce (?:per|a|every|each) (?=second|minute|hour|day)", "1 per ", text, flags=re.I)
     text = _PHRASE.sub(_digits, text)
     text = re.sub(r"(?<![\d.])(\d+) and a half\b", r"\1.5", text, flags=re.I)
     text = re.sub(r"(?<=\d) point (?=\d)", ".", text)
+    text = re.sub(r"(?<![\d./-])(\d{1,4})\s?/\s?(\d{1,4})(?![\d./-])(?!\s*100\b)", _of, text)
+    text = re.sub(r"(\d[\d.,]*)\s*(\S{0,6})\s*(?:→|->)\s*(?=\d)", r"from \1 \2 to ", text)
+    text = re.sub(r"(\d[\d.]*)( \S{1,5})? instead of (\d[\d.]*)", r"from \3 to \1\2", text)
+    text = re.sub(r"\b(?:vs\.?|versus)(?=\s)", "against", text, flags=re.I)
+    text = re.sub(r"(?<=\d)\s*>\s*(?=(?:the )?(?:threshold\s*)?\d)", " above ", text)
+    text = re.sub(r"(?<=\d)\s*<\s*(?=(?:the )?(?:threshold\s*)?\d)", " below ", text)
     text = _DAY_FIRST.sub(lambda m: _iso(m[3], m[2], m[1], year, m[0]), text)
     text = _MONTH_FIRST.sub(lambda m: _iso(m[3], m[1], m[2], year, m[0]), text)
     text = _HALF_DAY.sub(_half_day, text)
@@ -90,8 +107,16 @@ def spelled_out(text: str, year: int | None = None) -> str:
     text = _PAST.sub(_past, text)
     text = _DAY_THEN.sub(r"\1 \2", text)
     text = _THEN_DAY.sub(r"\2 \1", text)
+    text = re.sub(
+        r"(?<![\d.])(\d[\d.]*) (?:out )?of (?:the )?(\d[\d.]*) (s|seconds|min|minutes|h|hours)\b", r"\1 \3 of \2 \3", text
+    )
     text = _COMPOSITE.sub(lambda m: f"{60 * int(m[1]) + int(m[2])} minutes", text)
     return _COMPOSITE_SECONDS.sub(lambda m: f"{60 * int(m[1]) + int(m[2])} seconds", text)
+
+
+def _of(match: re.Match[str]) -> str:
+    """4/9 as a part of a whole; out of a hundred as a grade."""
+    return match[0] if match[2] == "100" or int(match[1]) > int(match[2]) else f"{match[1]} of {match[2]}"
 
 
 def date_readings(text: str) -> list[str]:

@@ -12,7 +12,22 @@ from agent.checking.utterance import Utterance
 _AREA = re.compile(r"\b(?:covers?|covering|area|(?:of|in) (?:the )?(?:picture|image|photo|frame)|large)\b", re.I)
 _SCORE = re.compile(r"\bscor\w+\b", re.I)
 _LEADING = frozenset(
-    ["above", "below", "against", "under", "from", "before", "between", "exceed", "exceeds", "exceeded", "exceeding", "passes"]
+    [
+        "above",
+        "below",
+        "against",
+        "under",
+        "from",
+        "before",
+        "between",
+        "exceed",
+        "exceeds",
+        "exceeded",
+        "exceeding",
+        "passes",
+        "makes",
+        "make",
+    ]
 )
 """Words that make something of the number after them, never of the one before."""
 REACH = 6
@@ -47,7 +62,8 @@ _FREE = frozenset((
 def percent_facts(said: Utterance, number: Number, rest: str) -> Keys:
     """Which percentages a number with a per cent sign may be."""
     tail = rest[number.end : number.end + 40]
-    near = re.match(r"\s*(?:%|percent)?\s*(?:of (?:the )?)?(sure|certain|confiden\w+|score|share|motion|appearance|"
+    near = re.match(r"\s*(?:%|percent)?\s*(?:(?:is|are|was) (?:the|its) |of (?:the )?|from |by |due to |to )?"
+        r"(sure|certain|confiden\w+|score|share|motion|appearance|"
                     r"picture|image|photo|frame|video|recording|clip|rows|time|photos|events|all|it|them)\b", tail, re.I)  # fmt: skip
     word = near[1].lower() if near else ""
     if word.startswith(("sure", "certain", "confiden")):
@@ -55,6 +71,8 @@ def percent_facts(said: Utterance, number: Number, rest: str) -> Keys:
     parts = list(re.finditer(r"\b(?:motion|appearance)\b", said.bare, re.I))
     if word in ("motion", "appearance") or parts:
         before = [m.group().lower() for m in parts if m.end() <= number.start]
+        if _pair_colon_of(rest, number.start) and len(before) == 2:  # "motion is more than appearance: 53 % against 47 %"
+            before = before[:1] if re.search(r":\s*$", rest[: number.start]) else before
         part = word if word in ("motion", "appearance") else before[-1] if before else parts[0].group().lower()
         if word or plays(said, lambda leaf: leaf.key == f"{part}_percent"):
             return lambda leaf: leaf.key == f"{part}_percent"
@@ -80,16 +98,59 @@ def role_of(said: Utterance, number: Number) -> Keys | None:
     if after and after[0] == number.unit and not follows_freely(number.unit):
         after = after[1:]
     following = [w for w in after if w not in ("of", "the", "a", "its", "%", "percent", "on", "in")]
+    phase = following[0] if len(following) > 1 and following[0] in ("before", "after", "during") else ""
+    if phase and re.match(r"[a-z▪]", following[1]):  # "15.7 A before the spike"
+        return keys(phase, *{"before": ("first",), "after": ("last",)}.get(phase, ("peak",)))
+    if (
+        following
+        and following[0] in ("before", "beforehand", "previously", "earlier")
+        and (len(following) == 1 or following[1] in ",;)")
+    ):
+        return keys("before", "first")
     for pattern, test in ROLES:
         if following and pattern.fullmatch(following[0]) and following[0] not in _LEADING:
             return test
-    words = said.before(number.start, REACH)
+    label = max(said.bare.rfind("; ", 0, number.start), _pair_colon(said, number.start))
+    words = (
+        said.before(number.start, REACH)
+        if label < 0
+        else said.before(number.start, min(REACH, len(said.bare[label : number.start].split())))
+    )
     for word in reversed(words):
         for pattern, test in ROLES:
             if pattern.fullmatch(word):
+                if word in ("threshold", "limit") and _compared_after(said, number):
+                    return None  # "the threshold: 0.284 against 0.351"
                 scored = word.startswith(("peak", "maxim", "high", "reach", "hit")) and _SCORE.search(" ".join(words))
+                if word in ("first", "last") and not plays(said, test):
+                    continue
+                if "." in number.digits and word.startswith("rank"):
+                    continue  # a rank has no decimals
                 return keys("score", "max_score") if scored else test
-    return None
+    opened = re.search(r"(?:^|[.;]\s)\W*(before|after|during)\b[^,;.\d]*,[^;.\d]*$", said.bare[: number.start], re.I)
+    return (
+        keys(opened[1].lower(), *{"before": ("first",), "after": ("last",)}.get(opened[1].lower(), ("peak",))) if opened else None
+    )
+
+
+def _compared_after(said: Utterance, number: Number) -> bool:
+    """Whether a number stands behind a colon and before another that it is held against."""
+    return (
+        re.search(r":\s*$", said.bare[: number.start]) is not None
+        and re.match(r"\s*(?:%\s*)?against\b", said.bare[number.end :]) is not None
+    )
+
+
+def _pair_colon(said: Utterance, at: int) -> int:
+    """Where a colon ends a clause that has a number of its own; what it calls that number does not reach beyond it."""
+    colon = said.bare.rfind(": ", 0, at)
+    return colon if colon > 0 and re.search(r"\d[^:]*$", said.bare[:colon]) else -1
+
+
+def _pair_colon_of(rest: str, at: int) -> bool:
+    """Whether a number is one of two after a colon that are held against each other."""
+    colon = rest.rfind(":", 0, at)
+    return colon > 0 and re.search(r"\bagainst\b", rest[colon:]) is not None
 
 
 def plays(said: Utterance, role: Keys, percent: bool = False) -> bool:

@@ -12,39 +12,37 @@ from datetime import UTC, datetime
 from functools import partial
 
 from agent.checking.claims import Claim
+from agent.checking.deeds import verbs_of
 from agent.checking.facts import Leaf, plain
+from agent.checking.gaps import GAP, SECONDS, gap_claimed, same
+from agent.checking.phrases import phrases
 from agent.checking.utterance import BLANK, Utterance
 from agent.verify import CLOCK, STAMP, clock_claim, stamp_claim
 
-SECONDS = {
-    "s": 1, "sec": 1, "secs": 1, "second": 1, "seconds": 1, "ms": 0.001, "milliseconds": 0.001, "min": 60, "mins": 60,
-    "minute": 60, "minutes": 60, "h": 3600, "hr": 3600, "hrs": 3600, "hour": 3600, "hours": 3600, "d": 86400, "day": 86400,
-    "days": 86400, "week": 604800, "weeks": 604800,
-}  # fmt: skip
 _LENGTH = re.compile(rf"(?<![\w.:])(\d+(?:[.,]\d+)*)[\s-]?({'|'.join(sorted(SECONDS, key=len, reverse=True))})\b(?!/)", re.I)
 _START = re.compile(r"\b(?:start\w*|beg[aiu]n\w*|onset|since|sets? in|opens)\b", re.I)
 _END = re.compile(r"\b(?:end(?:s|ed|ing)?|stop(?:s|ped)?|last|until|till|over|finish\w*|ceas\w+)\b", re.I)
-_PEAK = re.compile(r"\b(?:peak\w*|strongest|highest|maximum|worst|most)\b", re.I)
+_PEAK = re.compile(r"\b(?:peak\w*|extremes?|strongest|strangest|highest|maximum|worst|most)\b", re.I)
 _LOW = re.compile(r"\b(?:lowest|minimum|low)\b", re.I)
 _STILL = re.compile(r"\b(?:stuck|still|flat|stands|frozen|constant|flatline)\b", re.I)
+_FREEZES = re.compile(
+    r"\b(?:(stops? (?:changing|moving|responding)|stopped (?:changing|moving)|freezes|froze|gets stuck|got stuck)|"
+    r"(?:moves?|moved|changes?|changed|recovers?|recovered)(?: \w+)? again)\b", re.I,
+)  # fmt: skip
 _RECORDING = re.compile(r"\b(?:recording|clip|video|file|log|series|data|footage|covers|spans)\b", re.I)
 _AT = frozenset(
     ("at", "from", "to", "until", "till", "since", "and", "between", "around", "after", "near", "by", "starts", "begins", "ends", "–", "-")
 )  # fmt: skip
 """Words before a time that make a moment of it, not a length."""
-_STARTS = ("start_s", "first_s", "still_from_s")
+_STARTS = ("start_s", "first_s", "still_from_s", "from_s", "at_s")
 _ENDS = ("end_s", "last_s", "still_to_s", "until_s")
 _JOINED = re.compile(r"\s*(?:UTC)?\s*(?:to|until|till|through|and|–|-|—)\s*(?:about\s+)?", re.I)
-_GAP = re.compile(r"^\s*(?:later|earlier|before|after|ago|apart|afterwards|previously|from now)\b", re.I)
-_TIME_WORD = re.compile(
-    r"\b(?:yesterday|today|tomorrow|tonight|(?:last|next|this) (?:week|month|year|night|evening|morning|summer|winter)|o'clock|"
-    r"morning|afternoon|evening|night|dawn|dusk|sunrise|sunset|weekend|lunch(?:time)?|overnight|quarter to|half past|"
-    r"mon(?:day)|tues(?:day)|wednes(?:day)|thurs(?:day)|fri(?:day)|satur(?:day)|sun(?:day)|january|february|april|june|july|"
-    r"august|"
-    r"september|october|november|december)s?\b|\b(?:in|of|last|next|since|until|during|early|late) (?:March|May)\b|"
-    r"\b(?:days?|weeks?|months?|years?|hours?|minutes?|seconds?|moments?) (?:later|earlier|ago|before|after)\b",
-    re.IGNORECASE,
+_TIME_WORD = phrases("time")
+_BOUNDARY = re.compile(
+    r"\b(?:until|till|to|at|from|since) the (?:very )?(end|beginning|start)\b(?: of the (?:clip|video|recording|file|series|log)|(?=\W*$))",
+    re.I,
 )
+"""The begin or the end of the whole recording."""
 _YEAR = re.compile(r"\b(?:in|of|year|since|until|from)\s+((?:19|20)\d\d)\b", re.I)
 _DAYTIMES = {"morning": (4, 12), "afternoon": (12, 18), "evening": (17, 23), "night": (21, 29), "overnight": (21, 29)}
 
@@ -64,6 +62,12 @@ def time_claims(said: Utterance) -> tuple[list[Claim], str]:
         hit = _where(said, partial(_agrees, word=match[1]))
         claims.append(Claim(start=match.start(), end=match.end(), type="time", text=match[1], support=hit))
     rest = _YEAR.sub(lambda m: BLANK * len(m.group()), rest)
+    for match in _BOUNDARY.finditer(rest):
+        ends = {leaf.evidence for leaf, v in said.facts.numbers if leaf.key in _ENDS and any(
+            abs(v - total) < 1.0 for other, total in said.facts.numbers if other.key in ("duration_s", "total_s"))}  # fmt: skip
+        begins = {leaf.evidence for leaf, v in said.facts.numbers if leaf.key in ("start_s", "first_s") and v < 1.0}
+        hit = frozenset(ends if match[1].lower() == "end" else begins)
+        claims.append(Claim(start=match.start(), end=match.end(), type="time", text=match.group(), support=hit))
     for match in _TIME_WORD.finditer(rest):
         word = match.group().lower()
         last = word.split()[-1].rstrip("s")
@@ -108,7 +112,7 @@ def _moments(said: Utterance, spots: list[tuple[int, int, str, float, str]]) -> 
                 ["length"],
             ):
                 lasting = frozenset(leaf.evidence for leaf, v in said.facts.numbers
-                                    if leaf.is_length and _length_fits(said, leaf, start) and _same(value, v, 0))  # fmt: skip
+                                    if leaf.is_length and _length_fits(said, leaf, start) and same(value, v, 0))  # fmt: skip
                 yield Claim(start=start, end=end, type="length", text=text, support=lasting)
                 continue
             hit = frozenset(leaf.evidence for leaf in _agreeing(said, start, kind, value, text) if _role(said, start, end)(leaf))
@@ -155,22 +159,62 @@ def row_told(said: Utterance, leaf: Leaf, at: int) -> bool:
         return near[0].name in plain(leaf.owner)
     if "→" in said.text or (leaf.key != "row" and leaf.key != "did_s"):
         return True
+    rows = _rows_told(said, at) if leaf.key == "did_s" else set()
+    if rows and not any(other.key == "row" and v in rows and other.owner == leaf.owner for other, v in said.facts.numbers):
+        return False
     a, b = said.clause(at)
+    deeds = [verb.words for verb in verbs_of(said) if a <= verb.start < b]
+    if leaf.key == "did_s" and deeds and not any(f" {word} " in f"{leaf.owner} " for words in deeds for word in words):
+        return False  # the time of a deed is that of its line
     named = {m.name.casefold() for m in said.mentions if m.type == "entity"}
     here = {m.name.casefold() for m in said.mentions if m.type == "entity" and a <= m.start < b} or named
     return all(n in leaf.owner.casefold() for n in here) if leaf.owner else not named
+
+
+def _rows_told(said: Utterance, at: int) -> set[float]:
+    """The row that is named in the clause of a time, where it is one."""
+    a, b = said.clause(at)
+    found = {float(m[1]) for m in re.finditer(r"\brow\s+(\d+)\b", said.bare[a:b], re.I)}
+    return found if len(found) == 1 else set()
 
 
 def _told_of(said: Utterance, leaf: Leaf, at: int) -> bool:
     """Whether a time may be what the sentence speaks of: a finding's where findings are cited, and the row's that it names."""
     if leaf.key == "did_s":
         return row_told(said, leaf, at)
-    if leaf.owner and leaf.owner in said.facts.channels:
-        named = {m.name for m in said.mentions if m.type == "channel"}
-        if named and leaf.owner not in named:
+    if leaf.owner and leaf.key in (
+        "start_s",
+        "end_s",
+        "own_s",
+    ):  # a step of a timeline: what is named beside its time must be its own
+        a, b = said.clause(at)
+        beside = [m.name.casefold() for m in said.mentions if a <= m.start < b and m.type in ("entity", "source")]
+        if not all(name in leaf.owner.casefold() for name in beside):
             return False
+    listed = any(other.key == "did_s" and other.evidence == leaf.evidence for other in said.facts.leaves)
+    if listed and _rows_told(said, at):
+        return False  # the time beside a row is the row's
+    named = {m.name for m in said.mentions if m.type == "channel"}
+    if leaf.owner and leaf.owner in said.facts.channels and named and leaf.owner not in named:
+        return False
+    main = said.facts.main(leaf.evidence)
+    if leaf.owner in said.facts.channels and not named and main and leaf.owner != main:
+        return False  # where no channel is named, the main one is meant
+    if not leaf.owner and leaf.key in ("peak_s", "still_from_s", "still_to_s") and main and named and main not in named:
+        return False  # the peak of a finding is that of its main channel, and so is what stands still
     others = said.facts.findings and leaf.evidence not in said.facts.findings
     return not others or bool(_RECORDING.search(said.bare)) or any(i.tool.startswith("lookup_") for i in said.facts.evidence)
+
+
+def _is_outer(said: Utterance, leaf: Leaf, at: int, *, first: bool) -> bool:
+    """Whether a row's time may be a start or an end: that of the row whose names are told, else that of the first or last row."""
+    if leaf.key != "did_s":
+        return False
+    a, b = said.clause(at)
+    if any(m.type in ("entity", "line") and a <= m.start < b for m in said.mentions) or _rows_told(said, at):
+        return True
+    times = [v for other, v in said.facts.numbers if other.key == "did_s" and other.evidence == leaf.evidence]
+    return leaf.value == (min(times) if first else max(times))
 
 
 def _role(said: Utterance, start: int, end: int) -> Callable[[Leaf], bool]:
@@ -178,19 +222,29 @@ def _role(said: Utterance, start: int, end: int) -> Callable[[Leaf], bool]:
     last = (said.before(start, 1) or [""])[0]
     if last in ("to", "until", "till", "by"):
         return lambda leaf: leaf.key in _ENDS
-    if last in ("from", "since"):
+    if last in ("from", "since") and not re.search(r"\b(?:is|was|dates?|comes?|came) from\s*$", said.bare[:start], re.I):
         return lambda leaf: leaf.key in _STARTS or leaf.key == "did_s"
     a, b = said.clause(start)
     roles: list[tuple[int, Callable[[Leaf], bool]]] = []
+    leaning: list[tuple[int, Callable[[Leaf], bool]]] = []
+    still = [leaf for leaf in said.facts.leaves if leaf.key == "still_from_s"]
+    if still and (found := _FREEZES.search(said.bare, a, b)):
+        key = "still_from_s" if found[1] else "still_to_s"
+        return lambda leaf: leaf.key == key
     for pattern, test in (
-        (_START, lambda leaf: leaf.key in _STARTS or leaf.key == "did_s"), (_END, lambda leaf: leaf.key in _ENDS or leaf.key == "did_s"),
+        (_START, lambda leaf: leaf.key in _STARTS or _is_outer(said, leaf, start, first=True)),
+        (_END, lambda leaf: leaf.key in _ENDS or _is_outer(said, leaf, start, first=False)),
         (_PEAK, lambda leaf: leaf.key in ("peak_s", "highest_s", "best_s")), (_LOW, lambda leaf: leaf.key == "lowest_s"),
     ):  # fmt: skip
         roles += [
             (min(abs(match.end() - start), abs(match.start() - end)), test) for match in pattern.finditer(said.bare, a, b)
         ]  # fmt: skip
-    if roles:
-        return min(roles, key=lambda r: r[0])[1]
+        if not roles:  # "At its strongest, at 0:13.1": the words before a comma, when they have no time of their own
+            head = said.bare[:a]
+            if head.rstrip().endswith(",") and not re.search(r"\d:\d", head):
+                leaning += [(start - match.end(), test) for match in pattern.finditer(said.bare, 0, a)]
+    if roles or leaning:
+        return min(roles or leaning, key=lambda r: r[0])[1]
     return lambda leaf: leaf.key not in _ENDS
 
 
@@ -199,8 +253,31 @@ def _length_or_moment(said: Utterance, match: re.Match[str], rest: str) -> Claim
     text, start, end = match.group(), match.start(), match.end()
     decimals = len(match[1].split(".")[1]) if "." in match[1] else 0
     before, after = said.before(start, 2), said.after(end, 1)
-    if _GAP.match(rest[end:]) or (after and after[0] in ("later", "earlier", "after", "before")):
-        return Claim(start=start, end=end, type="length", text=text, support=_gap(said, value, unit, decimals, "about" in before))
+    between = re.search(
+        r"\bbetween\b[^.;]*\band\b[^.;]*\b(?:lies?|lay|are|is|passed|pass)\s+(?:about\s+|only\s+|just\s+)?$",
+        said.bare[:start],
+        re.I,
+    )
+    behind = GAP.match(rest[end:])
+    begun = re.match(
+        r"\s*(?:after|from|into) the (?:beginning|start) of the (?:recording|clip|video|file|log|series)\b", rest[end:], re.I
+    )
+    if begun:
+        role = _role(said, start, end)
+        since = frozenset(
+            leaf.evidence for leaf, v, _ in said.facts.moments
+            if role(leaf) and _told_of(said, leaf, start) and same(value, v / SECONDS[unit], decimals)
+        )  # fmt: skip
+        return Claim(start=start, end=end + begun.end(), type="time", text=text, support=since)
+    opening = re.fullmatch(r"\W*after\s+(?:about\s+|only\s+|just\s+)?", said.bare[:start], re.I) and re.match(r"\s*,", rest[end:])
+    if opening or between or behind or (after and after[0] in ("later", "earlier", "after", "before")):
+        return Claim(
+            start=start,
+            end=end + (behind.end() if behind else 0),
+            type="length",
+            text=text,
+            support=gap_claimed(said, start, end, value, unit, decimals, "about" in before),
+        )
     near = before[-1:] + [w for w in before[:1] if before[-1:] and before[-1] in ("about", "around", "roughly", "the", "second")]
     moment = any(word in _AT for word in near)
     moment = moment or re.match(r"[\s-]*(?:into\b|mark\b|in(?=\s*[.,;]|\s+the\b|\s*$))", rest[end:]) is not None
@@ -209,46 +286,40 @@ def _length_or_moment(said: Utterance, match: re.Match[str], rest: str) -> Claim
         role = _role(said, start, end)
         support |= {
             leaf.evidence for leaf, since, clock in said.facts.moments
-            if clock is None and _told_of(said, leaf, start) and role(leaf) and _same(value, since / SECONDS[unit], decimals)
+            if clock is None and _told_of(said, leaf, start) and role(leaf) and same(value, since / SECONDS[unit], decimals)
         }  # fmt: skip
     if not moment or before[-1:] in (["about"], ["around"], ["by"], ["–"], ["-"]):
         support |= {
             leaf.evidence for leaf, length in said.facts.numbers
-            if leaf.is_length and _length_fits(said, leaf, start) and _same(value, length / SECONDS[unit], decimals)
+            if leaf.is_length and _length_fits(said, leaf, start)
+            and (same(value, length / SECONDS[unit], decimals) or _bounded(said, start, value, length / SECONDS[unit]))
         }  # fmt: skip
     return Claim(start=start, end=end, type="length", text=text, support=frozenset(support))
+
+
+def _bounded(said: Utterance, at: int, bound: float, length: float) -> bool:
+    """Whether a length lies on the side of a bound that the words before it name, and near it."""
+    head = said.bare[:at]
+    if re.search(r"\b(?:nearly|almost|not quite|just (?:short of|under)|a (?:bit|little) under)\s+$", head, re.I):
+        return 0.85 * bound <= length < bound
+    if re.search(r"\b(?:under|less than|below|within)\s+$", head, re.I):
+        return bound / 2 <= length < bound
+    return bool(re.search(r"\b(?:over|more than|above|a good|at least)\s+$", head, re.I)) and bound < length <= 2 * bound
 
 
 def _length_fits(said: Utterance, leaf: Leaf, at: int) -> bool:
     a, b = said.clause(at)
     here = said.bare[a:b]
-    if re.search(r"\b(?:every|each|interval|apart|frame|sampled|rate)\b", here, re.I):
+    near = re.split(r"\d", said.bare[a:at])[-1] + said.bare[at:b]
+    if re.search(r"\b(?:every|each(?! other)|intervals?|apart|frame|sampled|rate)\b", near, re.I):
         return leaf.key in ("unit_s", "period_s", "interval_s")
     if leaf.key in ("unit_s", "period_s", "interval_s"):
         return False
     if leaf.key == "abnormal_s":
-        return bool(re.search(r"\b(?:abnormal|unusual|flagged)\b", here, re.I))
+        return bool(re.search(r"\b(?:abnormal|unusual|flagged|stretch)\b", here, re.I))
     if leaf.key == "still_s":
         return bool(_STILL.search(said.bare))
+    if leaf.key in ("within_s", "lag_s", "slack_s"):
+        return leaf.key == "within_s" and bool(re.search(r"\bwithin\b", here, re.I))
     of_whole = leaf.evidence not in said.facts.findings
     return not (of_whole and said.facts.findings) or bool(_RECORDING.search(here))
-
-
-def _gap(said: Utterance, value: float, unit: str, decimals: int, hedged: bool) -> frozenset[str]:
-    """The findings whose starts, or end and start, lie that far apart."""
-    times = [(leaf.evidence, since, leaf.key) for leaf, since, _ in said.facts.moments
-             if leaf.key in ("start_s", "end_s") and leaf.evidence in said.facts.findings]  # fmt: skip
-    for left, a, _ in times:
-        for right, b, key in times:
-            if (
-                left != right
-                and b > a
-                and key == "start_s"
-                and (_same(value, gap := (b - a) / SECONDS[unit], decimals) or (hedged and abs(gap - value) <= 0.05 * value))
-            ):
-                return frozenset({left, right})
-    return frozenset()
-
-
-def _same(claimed: float, value: float, decimals: int) -> bool:
-    return abs(claimed - value) <= 0.5 * 10.0**-decimals * (1 if decimals or value >= 10 else 0.02) + 1e-9

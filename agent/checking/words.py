@@ -1,12 +1,20 @@
-"""The words of a sentence: which are the evidence's or plain reporting, which are the writer's own, and whether they are English."""
+"""The words of a sentence: which are the evidence's or plain reporting, which are the writer's own, and whether they are English.
+
+Some plain words claim something all the same: which is more, which is first, what is usual, how sure. They pass only inside a claim that
+the evidence bears out, so a claim that no reader understood is never taken for mere reporting.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from agent.checking.claims import Claim
+from agent.checking.deeds import deed_words
 from agent.checking.numerals import MONTHS, VALUES
+from agent.checking.phrases import phrases
 from agent.checking.utterance import Utterance
 from agent.reading.languages import detect_language
 
@@ -37,13 +45,25 @@ _DIRECTIONS = (
     "falling drop "
     "drops dropped decrease decreases decreased decline declines declined change changes changed"
 )
-_COMPARATIVES = "than more less longer shorter stronger weaker worse severe serious higher lower"
-_IDIOM = re.compile(r"\bmost often\b|\bsays what is common\b|\bin short\b")
+_BEARING = phrases("bearing")
+"""Words that always claim something."""
+_HARMLESS = phrases("harmless")
+_REACH = 48
+_BY_NUMBER = re.compile(
+    r"highest|lowest|strongest|strangest|most|last|first|sure|surer|certain|confident|usual|higher|lower|more|less|fewer|single|top",
+    re.I,
+)
+"""Bearing words that say which number or time is meant: one that holds in their clause bears them out."""
+_IDIOM = phrases("idiom")
+_PATH = re.compile(r"\b(?:folder|directory|path|key)\b", re.I)
+"""Words beside which a folder may be named."""
 LEAST_ENGLISH = 0.2
+NOT_ENGLISH = "it is not in English"
+"""Why nothing of a text in another language passes: its words cannot be held against the evidence."""
 
 
-def own_words(said: Utterance) -> list[str]:
-    """The words of a sentence that neither the evidence nor plain reporting has.
+def own_words(said: Utterance, claims: Sequence[Claim] = ()) -> list[str]:
+    """The words of a sentence that neither the evidence nor plain reporting has, nor a comparison among `claims` that holds.
 
     >>> from agent.checking.facts import Facts
     >>> own_words(Utterance("The peak shows a man with a hat.", Facts.of(())))
@@ -52,12 +72,57 @@ def own_words(said: Utterance) -> list[str]:
     known = {stem(w) for w in said.facts.vocabulary}
     if any(leaf.key == "before" for leaf in said.facts.leaves):  # which way a value went is checked where it is known
         known |= {stem(w) for w in _DIRECTIONS.split()}
-    if re.search(r"\bthan\b", said.bare, re.IGNORECASE):  # so is which of two is more
-        known |= {stem(w) for w in _COMPARATIVES.split()}
     if "motion" in said.facts.vocabulary:
         known |= {stem(w) for w in ("move", "moves", "moved", "moving", "movement")}
-    known |= _reporting()
-    return [w for w in _WORD.findall(_IDIOM.sub(" ", said.bare.casefold())) if len(w) >= 3 and stem(w) not in known]
+    operations = {leaf.owner for leaf in said.facts.leaves if leaf.key == "operations_each"}
+    known |= {stem(part) for name in operations for part in name.split("_")}
+    known |= _reporting() | {stem(w) for w in deed_words(said)}
+    if any(leaf.key in ("still_from_s", "fate") for leaf in said.facts.leaves):
+        known |= {stem(w) for w in ("back", "stops", "changing", "moves", "again", "freezes", "froze")}
+    text = _IDIOM.sub(lambda m: " " * len(m.group()), said.bare)
+    for claim in claims:
+        if claim.support and claim.type in ("comparison", "rank", "amount", "kind"):
+            text = text[: claim.start] + " " * (claim.end - claim.start) + text[claim.end :]
+    words = _WORD.findall(text.casefold())
+    folders = said.facts.folders if beside_path(said) else frozenset()
+    return [w for w in words if len(w) >= 3 and stem(w) not in known and w not in folders and not _BEARING.fullmatch(w)]
+
+
+def unborne(said: Utterance, claims: Sequence[Claim]) -> list[str]:
+    """The words of a sentence that claim something which none of its claims bears out."""
+    held = [c for c in claims if c.support]
+    harmless = [m.span() for m in _HARMLESS.finditer(said.bare)]
+    found = []
+    for match in _BEARING.finditer(said.bare):
+        at, word = match.start(), match.group()
+        if word.lower() == "whole" and any(leaf.key == "still_from_s" for leaf in said.facts.leaves):
+            continue  # what stands still does so all the time
+        if word.lower() == "both" and len(said.facts.items) > 1:
+            continue  # what is said of both is held against each
+        if any(c.start <= at < c.end and c.type != "name" for c in held) or any(a <= at < b for a, b in harmless):
+            continue
+        if _BY_NUMBER.fullmatch(word):
+            a, b = said.clause(at)
+            b += 24 if said.bare[b : b + 1] == ":" else 0
+            b = max(b, at + _REACH)
+            if any(a <= c.start < b and re.search(r"\d", c.text) and c.type not in ("name", "deed") for c in held):
+                continue
+        found.append(word)
+    return found
+
+
+def beside_path(said: Utterance) -> bool:
+    """Whether a sentence speaks of a folder or a path: only there the name of a folder is one of its words."""
+    return _PATH.search(said.bare) is not None
+
+
+def is_visible(word: str) -> bool:
+    """Whether a word is one for what a picture can show.
+
+    >>> is_visible("jackets"), is_visible("steals")
+    (True, False)
+    """
+    return stem(word.casefold()) in _listed("visible_words.txt")
 
 
 def is_plain(word: str) -> bool:
@@ -80,9 +145,9 @@ def unreadable(text: str) -> str:
         return f"{strange[0]!r} has letters of another script"
     words = re.findall(r"[^\W\d_]+", text.casefold())
     if detect_language(text.casefold()) != "en":
-        return "it is not in English"
+        return NOT_ENGLISH
     plain = [w for w in words if stem(w) in _reporting() or w in _ALSO]
-    return "it is not in English" if len(words) >= 3 and len(plain) < LEAST_ENGLISH * len(words) else ""
+    return NOT_ENGLISH if len(words) >= 3 and len(plain) < LEAST_ENGLISH * len(words) else ""
 
 
 def _latin(char: str) -> bool:
@@ -104,7 +169,10 @@ def stem(word: str) -> str:
 
 @cache
 def _reporting() -> frozenset[str]:
-    lines = (Path(__file__).parent / "report_words.txt").read_text(encoding="utf-8").splitlines()
-    return frozenset(
-        stem(word) for line in lines if not line.startswith("#") for word in (*line.split(), *MONTHS, *VALUES, *_ALSO)
-    )
+    return _listed("report_words.txt") | {stem(word) for word in (*MONTHS, *VALUES, *_ALSO)}
+
+
+@cache
+def _listed(name: str) -> frozenset[str]:
+    lines = (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines()
+    return frozenset(stem(word) for line in lines if not line.startswith("#") for word in line.split())

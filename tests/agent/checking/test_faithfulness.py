@@ -11,9 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.checking.sentences import judge_sentence, judge_text, sentences_of
+from agent.checking.words import NOT_ENGLISH
+from agent.narration.narrator import narrate
+from agent.narration.scene import Scene
 from agent.session import Session
-from benchmarks.faithfulness_sets import Sentence, all_mutations, evidence, mutations, passed, removed, sentences
+from benchmarks.faithfulness_sets import ROUNDS, SETS, Sentence, all_mutations, evidence, mutations, passed, removed, sentences
 from core.evidence import Evidence, Interval
+from models.chat.scripted import scripted
 
 MOST_REMOVED = 0.05
 QUESTIONS = ("what is wrong here, when and how bad?", "where exactly?", "why?", "how sure are you?", "how many are there?")
@@ -46,25 +50,25 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def hand_written(kind: str) -> list[Sentence]:
-    return [*sentences(f"{kind}_development"), *sentences(f"{kind}_held_out")]
+    return [sentence for name in SETS for sentence in sentences(f"{kind}_{name}")]
 
 
 def test_there_is_enough_to_measure() -> None:
-    assert len(hand_written("true")) >= 150
-    assert len(hand_written("lies")) >= 300
-    assert len({(s.sample, s.text) for s in hand_written("lies")}) >= 300
-    assert len({s.category for s in hand_written("lies")}) >= 25
+    assert len({(s.sample, s.text) for s in hand_written("true")}) >= 600
+    assert len({(s.sample, s.text) for s in hand_written("lies")}) >= 890
+    assert len({s.category for s in hand_written("lies")}) >= 40
+    assert {s.sample for s in hand_written("lies")} == set(evidence())
+    assert all((len(sentences(f"lies_{n}")), len(sentences(f"true_{n}"))) == (r.lies, r.true) for n, r in ROUNDS.items())
 
 
-@pytest.mark.parametrize("half", ["development", "held_out"])
-def test_no_hand_written_lie_passes(half: str) -> None:
-    found = passed(sentences(f"lies_{half}"))
+@pytest.mark.parametrize("name", SETS)
+def test_no_hand_written_lie_passes(name: str) -> None:
+    found = passed(sentences(f"lies_{name}"))
     assert not found.failed, found.by_category()
 
 
-@pytest.mark.parametrize("half", ["development", "held_out"])
-def test_few_true_sentences_are_removed(half: str) -> None:
-    found = removed(sentences(f"true_{half}"))
+def test_few_true_sentences_are_removed() -> None:
+    found = removed(hand_written("true"))
     assert found.share <= MOST_REMOVED, found.by_category()
 
 
@@ -75,18 +79,16 @@ def test_no_change_to_a_true_sentence_passes() -> None:
     assert not found.failed, found.by_category()
 
 
-def test_what_the_embedded_tier_says_stays(told: Told) -> None:
+def test_what_the_embedded_tier_says_may_be_repeated(told: Told) -> None:
     lines, known = told
     assert len(lines) >= 5
-    found = removed(lines, known)
-    assert len(found.failed) <= max(1, MOST_REMOVED * found.total), found.by_category()
-
-
-def test_all_true_sentences_together(told: Told) -> None:
-    lines, known = told
-    parts = (removed(lines, known), removed(hand_written("true")))
-    lost, total = sum(len(p.failed) for p in parts), sum(p.total for p in parts)
-    assert lost / total <= MOST_REMOVED, "\n".join(p.by_category() for p in parts)
+    (evidence_of,) = known.values()
+    draft = [line.text for line in lines]
+    found = narrate(
+        scripted("\n\n".join(draft)), Scene(question="what is wrong?", evidence=list(evidence_of.values()), draft=draft)
+    )
+    assert found.removed == ()
+    assert len(found.lines) >= len({line.text for line in lines})
 
 
 def test_no_change_to_what_the_embedded_tier_says_passes(told: Told) -> None:
@@ -160,6 +162,85 @@ def test_a_problem_says_what_to_mend() -> None:
     made = judge_sentence("The spike peaks at 7.2 mm/s [E2].", evidence()["pump"])
     assert made.problems == ("'7.2 mm/s' is not what the evidence says there",)
     assert judge_sentence("It is odd [E99].", evidence()["pump"]).problems == ("E99 does not exist",)
+
+
+def test_a_text_in_another_language_does_not_pass_and_says_why() -> None:
+    known = evidence()["pump"]
+    for text in (
+        "Der Ausschlag in `vibration` dauert 85 Minuten und ist gering [E2].", "La vibration dure 85 minutes et elle est mineure [E2].",
+        "El pico de `vibration` dura 85 minutos [E2].", "振動のスパイクは85分続きます [E2].",
+    ):  # fmt: skip
+        assert {j.kind for j in judge_text(text, known)} == {"wrong"}, text
+    problems = [j.problems for j in judge_text("Der Ausschlag in `vibration` dauert 85 Minuten und ist gering [E2].", known)]
+    assert problems == [(NOT_ENGLISH,)]
+    mixed = judge_text("The spike is minor [E2]. Alles andere ist in Ordnung [E2].", known)
+    assert [j.kind for j in mixed] == ["fact", "wrong"]
+
+
+def test_an_answer_in_another_language_is_left_to_the_fixed_rules_and_says_why() -> None:
+    known, german = evidence()["pump"], "Der Ausschlag in `vibration` dauert 85 Minuten und ist gering [E2]."
+    found = narrate(scripted(german, german, german), Scene(question="what is wrong?", evidence=list(known.values()), draft=[]))
+    assert found.lines == found.views == ()
+    assert "did not answer in English" in found.failure
+
+
+def test_a_wait_between_two_files_is_told_the_way_round_it_was() -> None:
+    known = evidence()["plant"]
+    for true in (
+        "75 s later, the motor current spikes in pump.csv [E17].", "pump.csv follows 75 s later [E17].",
+        "pump.csv 75 s after controller.jsonl [E17].", "The log is 75 s before the pump [E17].",
+    ):  # fmt: skip
+        assert judge_sentence(true, known).kind == "fact", true
+    for lie in (
+        "75 s later, the video shows unusual motion [E17].", "76 s later, the motor current spikes in pump.csv [E17].",
+        "controller.jsonl 75 s after pump.csv [E17].", "The pump is 75 s before the log [E17].",
+    ):  # fmt: skip
+        assert judge_sentence(lie, known).kind == "wrong", lie
+
+
+def test_a_word_that_claims_something_needs_a_claim_that_holds() -> None:
+    known = evidence()["pump"]
+    assert judge_sentence("Motor current was higher during the spike than before it [E2].", known).kind == "fact"
+    for lie in (
+        "Motor current was lower during the spike than before it [E2].", "Motor current was higher [E2].", "The same spike [E2].",
+        "The detector is certain of it [E2].", "The spike is the longest finding [E2, E3].", "Both channels spike [E2].",
+    ):  # fmt: skip
+        assert judge_sentence(lie, known).kind == "wrong", lie
+
+
+def test_a_question_says_nothing_and_lends_nothing_to_its_answer() -> None:
+    known = evidence()["pump"]
+    assert [j.text for j in judge_text("How long did it last? 85 minutes [E2].", known)] == ["85 minutes [E2]."]
+    assert [j.kind for j in judge_text("Is it serious? Yes, the flatline is [E3].", known)] == ["wrong"]
+    assert [j.kind for j in judge_text("Is it serious? No, it is rated minor [E2].", known)] == ["fact"]
+    asked = "Who started svcupd.exe? {} did, at 14:37:43 [E18]."
+    assert [j.text for j in judge_text(asked.format("PowerShell"), evidence()["log"])] == [
+        "PowerShell started svcupd.exe, at 14:37:43 [E18]."
+    ]
+    assert [j.kind for j in judge_text(asked.format("Outlook"), evidence()["log"])] == ["wrong"]
+
+
+def test_what_a_model_sees_is_plain_to_see_or_said_to_be_seen() -> None:
+    known = evidence()["crossing"]
+    assert judge_sentence("A man with a red hat sits on a bench [E2].", known).kind == "view"
+    assert judge_sentence("A man is about to snatch a bag [E2].", known).kind == "wrong"
+    assert judge_sentence("In the picture a man reaches for a bag [E2].", known).kind == "view"
+    assert judge_sentence("In the picture a man waits at 0:45 [E2].", known).kind == "wrong"
+
+
+def test_rows_times_and_names_of_a_log_belong_together() -> None:
+    known = evidence()["log"]
+    assert judge_sentence("Row 1107 is at 14:37:43 [E2].", known).kind == "fact"
+    assert judge_sentence("Row 1107 is at 14:38:10 [E2].", known).kind == "wrong"
+    assert judge_sentence("Both powershell.exe and svcupd.exe connected to 203.0.113.66 [E15].", known).kind == "fact"
+    assert judge_sentence("Both powershell.exe and svcupd.exe opened the memory of lsass.exe [E14].", known).kind == "wrong"
+
+
+def test_a_table_is_read_with_the_names_of_its_columns() -> None:
+    known = evidence()["tiles"]
+    table = "| Photo | Score | Severity |\n|---|---|---|\n| tile_07.jpg | {} | critical [E2] |"
+    assert [j.kind for j in judge_text(table.format("0.701"), known)] == ["fact"]
+    assert [j.kind for j in judge_text(table.format("0.527"), known)] == ["wrong"]
 
 
 def test_a_change_makes_lies_of_many_sorts() -> None:
