@@ -6,21 +6,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 
+from agent.accounts.account import Account
 from agent.grammar import NO_FILES
 from agent.investigation import Finding, Investigation
 from agent.question import Intent, Request
 from agent.reading.phrases import either
-from agent.telling import events, image, lookup, series, video
+from agent.telling import events, lookup, series
+from agent.telling.voices import VOICES
 from agent.telling.words import cite, count, fact_number, how_bad, listed, moment, name, number
 from core.evidence import Evidence, Interval
 from prompts.loader import render
 from tools.catalog import catalogue
 
-VOICES: dict[str, ModuleType] = {"image": image, "video": video, "series": series, "events": events}
 MOST_TOLD = {"image": 10, "video": 5, "series": 5, "events": 5}
 """Findings told per source unless more are asked for."""
 MOST_LISTED = 25
 """Findings told when a list is asked for."""
+MOST_EXPLAINED = 3
+"""Findings per source whose whole account is told; all photos'."""
 MOST_TOUCHED = 5
 MOST_SOURCES = 5
 """Sources told in one answer; of more, the worst."""
@@ -53,6 +56,8 @@ class Material:
     """What the person's rules found and made normal, as lines."""
     emptied: bool = False
     """Nothing of the detectors' findings is left after the rules."""
+    account: Callable[[Investigation, Finding], Account] | None = None
+    """Makes the account of a finding that a question asks why about."""
     shown: list[str] = field(default_factory=list)
 
 
@@ -197,7 +202,7 @@ def _about(inv: Investigation, asked: Sequence[Intent], material: Material) -> l
     most = material.request.limit or (MOST_LISTED if listing else MOST_TOLD[inv.kind])
     told = sorted(findings, key=lambda f: -f.severity_score)[:most] if "how_bad" in asked and len(asked) == 1 else findings[:most]
     material.shown += [f.evidence.id for f in told]
-    kinds = [i for i in asked if i in _TELL] or ["overview"]
+    kinds = [i for i in dict.fromkeys("why" if i == "explain" else i for i in asked) if i == "why" or i in _TELL] or ["overview"]
     if {"overview", "what", "list"} & set(kinds):  # a description already says when, where in short, and how bad
         kinds = [
             i for i in kinds if i not in ("when", "how_bad", "which", "who", "list", "is_normal", "exists", "how_many", "show")
@@ -211,12 +216,19 @@ def _about(inv: Investigation, asked: Sequence[Intent], material: Material) -> l
         kinds.remove("compare")
     if inv.kind == "image" and "where" in kinds:  # a place is told with everything a description says
         kinds = [i for i in kinds if i not in ("overview", "what", "which", "list")]
+    doubted = "explain" in asked and bool(either("confidence").search(material.request.question.lower()))
     for kind in dict.fromkeys(kinds):
+        if kind == "why":
+            most = len(told) if inv.kind == "image" else MOST_EXPLAINED  # the account of a photo is short
+            lines += _explained(voice, inv, told[:most], material, doubted=doubted)
+            if len(told) > most:
+                lines.append(f"The others stand out less; name one to hear why it does {cite(inv.survey)}.")
+            continue
         for f in told:
             verdict = yes_or_no(material.request, f.evidence, abnormal=f.abnormal) if named and kind in _YES_OR_NO else ""
             bullet = "" if verdict and len(told) == 1 else "- "
             lines += [f"{bullet}{verdict}{sentence}" for sentence in _TELL[kind](voice, inv, f)]  # type: ignore[index]
-    if "explain" in asked and either("confidence").search(material.request.question.lower()):
+    if doubted:
         lines += [f"- {_confidence(inv, f)}" for f in told if f.abnormal]
     if len(findings) > len(told) and not named and not material.request.limit:
         more = "" if listing else "; ask for the list to see more"
@@ -299,8 +311,34 @@ def _confidence(inv: Investigation, finding: Finding) -> str:
     return f"{_subject(inv, finding)}: {percent} % sure, {basis} {cite(finding.evidence)}."
 
 
-def _why(voice: ModuleType, inv: Investigation, finding: Finding) -> list[str]:
-    return [voice.why(finding)] if finding.abnormal else [voice.describe(finding)]
+def _explained(
+    voice: ModuleType, inv: Investigation, findings: Sequence[Finding], material: Material, *, doubted: bool
+) -> list[str]:
+    """Why each finding stands out, then its account: what came before and after it, what may excuse it, what stays open.
+
+    Where only doubt is asked about (`doubted`), what may excuse it is enough.
+    """
+    lines: list[str] = []
+    for finding in findings:
+        if not finding.abnormal:
+            lines.append(f"- {voice.describe(finding)}")
+            continue
+        lines.append(f"- {voice.why(finding)}")
+        account = material.account(inv, finding) if material.account is not None else None
+        if account is not None:
+            for statement in () if doubted else (*account.cause, *account.effect):
+                told = f"  - {statement.text}"
+                if told in lines:  # several chains may grow out of one download
+                    way = "begins" if statement in account.cause else "goes on"
+                    told = f"  - It {way} as told above [{', '.join((finding.evidence.id, *statement.evidence))}]."
+                lines.append(told)
+            lines += [f"  - Possibly harmless: {s.text[:1].lower()}{s.text[1:]}" for s in account.innocent]
+            if inv.kind != "image":
+                lines += [f"  - {statement.text}" for statement in account.insufficient if not doubted]
+    if inv.kind == "image" and any(finding.abnormal for finding in findings) and not doubted:
+        cited = cite(*(finding.evidence for finding in findings if finding.abnormal))
+        lines.append(f"Photos show one moment, so the evidence does not show how this came about {cited}.")
+    return lines
 
 
 _Teller = Callable[[ModuleType, Investigation, Finding], list[str]]
@@ -312,14 +350,12 @@ _TELL: dict[str, _Teller] = {
     "where": lambda voice, inv, f: [voice.where(f)] if f.abnormal else [voice.describe(f)],
     "which": lambda voice, inv, f: [voice.describe(f)] if inv.kind in ("image", "events") else [voice.where(f)],
     "who": lambda voice, inv, f: [voice.describe(f)],
-    "why": _why,
     "how_bad": _severity,
     "is_normal": lambda voice, inv, f: [voice.describe(f)],
     "exists": lambda voice, inv, f: [voice.describe(f)],
     "show": lambda voice, inv, f: [voice.describe(f)],
     "compare": lambda voice, inv, f: [voice.describe(f)],
     "how_many": lambda voice, inv, f: [],
-    "explain": _why,
 }
 
 

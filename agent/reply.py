@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
+from agent.accounts.account import Account
 from core.evidence import Anomaly, Evidence, Status
 
 
@@ -82,12 +83,14 @@ class ToolRun:
 class Reply:
     """The end of a turn: checked answer (Markdown with evidence ids like [E3]), verdict, evidence, panels and costs.
 
+    `accounts` tell of each anomaly (of many, the worst) what came before and after it and what may excuse it, in the same order.
     `removed` are draft sentences the check took out; `refused` are (file name, sentence) of uploads that could not be read.
     """
 
     answer: str
     status: Status
     anomalies: tuple[Anomaly, ...] = ()
+    accounts: tuple[Account, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     panels: tuple[Panel, ...] = ()
     tools: tuple[ToolRun, ...] = ()
@@ -104,6 +107,7 @@ class Reply:
             "answer": self.answer,
             "status": self.status,
             "anomalies": [a.to_json() for a in self.anomalies],
+            "accounts": [a.to_json() for a in self.accounts],
             "evidence": [e.to_json() for e in self.evidence],
             "tools": [asdict(t) for t in self.tools],
             "model": self.model,

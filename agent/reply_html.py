@@ -14,12 +14,14 @@ from functools import cache
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, TypeAlias
 
+from agent.accounts.account import Account
 from agent.curves import time_text
 from agent.reply import Panel, Reply
 from core.evidence import SEVERITY_NAMES, Anomaly, EventRows, Evidence, Interval, Locus, Path, Region
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 Link: TypeAlias = Callable[[str], str | None]
 """From a picture's path to the address it can be shown at (a URL or a data URI), None when it is gone."""
@@ -129,8 +131,22 @@ def evidence_html(reply: Reply, *, key: str, opened: bool = False) -> str:
         return ""
     bases = time_bases(reply.panels)
     rows = [(item, locus_text(item.locus, *bases.get(item.source, ("s", None)))) for item in reply.evidence]
-    findings = [(anomaly, where(anomaly, bases)) for anomaly in reply.anomalies]
+    accounts = {account.finding: _told_of(account, reply, key) for account in reply.accounts}
+    findings = [(anomaly, where(anomaly, bases), accounts.get(anomaly.evidence[0], [])) for anomaly in reply.anomalies]
     return _render("evidence", reply=reply, rows=rows, findings=findings, refused=refused, key=key, opened=opened)
+
+
+_PARTS = (("cause", "Before"), ("effect", "After"), ("innocent", "Possibly harmless"), ("insufficient", "Not shown"))
+"""Parts of an account and what they are called beside a finding."""
+
+
+def _told_of(account: Account, reply: Reply, key: str) -> list[tuple[str, Markup]]:
+    """(what it is, sentences as HTML) of what an account tells around a finding."""
+    from markupsafe import Markup
+
+    known = [item.id for item in reply.evidence]
+    parts = [(title, " ".join(statement.text for statement in getattr(account, part))) for part, title in _PARTS]
+    return [(title, Markup(answer_html(text, key=key, known=known))) for title, text in parts if text]
 
 
 def _told(message: str, answer: str) -> bool:

@@ -144,6 +144,27 @@ def grade(
     return Severity(level=_level_of(score), score=score, why=", ".join([*why, words] if words else why), known=bool(words))
 
 
+def grade_region(*, ratio: float, area: float, sure: float, judged: Judgement | None = None) -> Severity:
+    """Grade a finding in a photo that covers `area` (0–1) of it.
+
+    >>> grade_region(ratio=2.0, area=0.05, sure=0.99).why
+    "2.0× the threshold's distance, 5.0 % of the picture"
+    """
+    return grade(ratio=ratio, extent=area, extent_words=f"{100 * area:.1f} % of the picture", sure=sure, judged=judged)
+
+
+def grade_moment(*, ratio: float, length_s: float, whole_s: float, sure: float, judged: Judgement | None = None) -> Severity:
+    """Grade an event of `length_s` seconds in a video of `whole_s`.
+
+    >>> grade_moment(ratio=2.0, length_s=3.0, whole_s=60.0, sure=0.99).why
+    "2.0× the threshold's distance, 3.0 s long"
+    """
+    return grade(
+        ratio=ratio, extent=length_s / max(whole_s, 1e-9), extent_words=f"{length_s:.1f} s long", duration_s=length_s, sure=sure,
+        judged=judged,
+    )  # fmt: skip
+
+
 def _decided(rule_level: int | None, judged: Judgement | None) -> tuple[int, str] | None:
     """The level that a person's rule, else a judge, gives, in numbers and words."""
     if rule_level is not None:

@@ -8,7 +8,7 @@ bands, consequence before size), but asked for one of four words, because models
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,16 +24,21 @@ if TYPE_CHECKING:
 
 MOST_REFERENCES = 3
 LONGEST_REASON = 120
+LONGEST_ANSWER = 2_000
+"""Characters read of an answer that should have two lines."""
+Written = Callable[[int], None]
 _LEVEL = re.compile(r"^\W*severity\W+(none|minor|serious|critical|[0-3](?!\d))", re.IGNORECASE | re.MULTILINE)
 _REASON = re.compile(r"^\W*reason\W+(.+)$", re.IGNORECASE | re.MULTILINE)
 
 
 def judge_severity(
-    model: BaseChatModel, picture: NDArray[np.uint8], *, what: str, judge: str, references: Sequence[NDArray[np.uint8]] = ()
-) -> Judgement:
+    model: BaseChatModel, picture: NDArray[np.uint8], *, what: str, judge: str, references: Sequence[NDArray[np.uint8]] = (),
+    written: Written = lambda n: None,
+) -> Judgement:  # fmt: skip
     """Ask `model` about a picture (H, W, 3) uint8 RGB of a finding called `what`; `judge` is how the model is named in the reason.
 
-    `references` are normal pictures for comparison, of which the first three are shown.
+    `references` are normal pictures for comparison, of which the first three are shown. `written` hears how many characters the model
+    has written, and may raise to stop it.
 
     Raises:
         ModelOutputError: the model names no level; grade without a judge then.
@@ -46,8 +51,13 @@ def judge_severity(
     shown = references[:MOST_REFERENCES]
     asked = render("judge_severity", references=len(shown), what=" ".join(what.replace("«", "'").replace("»", "'").split()))
     blocks = [*(picture_block(pixels) for pixels in (*shown, picture)), {"type": "text", "text": asked}]
-    answer = model.invoke([HumanMessage(content=blocks)])  # type: ignore[arg-type]
-    return read_judgement(str(answer.text), judge=judge)
+    answer = ""
+    for chunk in model.stream([HumanMessage(content=blocks)]):  # type: ignore[arg-type]
+        answer += str(chunk.text)
+        written(len(answer))
+        if len(answer) > LONGEST_ANSWER:
+            break
+    return read_judgement(answer, judge=judge)
 
 
 def read_judgement(text: str, *, judge: str) -> Judgement:

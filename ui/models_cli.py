@@ -1,9 +1,10 @@
-"""`telltale models list | pull`: the models Telltale runs, what they need, and how they get here."""
+"""`telltale models list | pull | adapt`: the models Telltale runs, what they need, how they get here, and a map for their eyes."""
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -54,6 +55,67 @@ def models_pull(
         f"licence {model.licence}. Use it with --model local:{model.title}",
         file=sys.stderr,
     )
+
+
+@models_app.command("adapt")
+def models_adapt(
+    name: Annotated[str, typer.Argument(help="An installed language model, or the path of its folder.")],
+    normal: Annotated[list[Path], typer.Option(help="Photos of good parts: files or folders, at least four photos.")],
+    product: Annotated[str, typer.Option(help="What the photos show, in a word: bottle.")] = "surface",
+    photos: Annotated[int, typer.Option(min=4, help="Photos with simulated defects to learn from.")] = 96,
+    epochs: Annotated[int, typer.Option(min=1, help="How often the model goes through them.")] = 10,
+) -> None:
+    """Train an anomaly adapter: the local model is then given a map of what deviates when it words an answer about photos.
+
+    Defects are simulated on the photos of good parts; the model itself is not changed. Takes a GPU for models worth using. An adapter
+    of the same model is replaced; remove its folder to go on without.
+    """
+    from core.progress import watching
+    from core.settings import home
+    from models.anomaly_adapter.store import adapter_folder, save
+    from models.chat.hub import find_model
+    from models.chat.vlm_loading import check_folder, load_vlm
+    from tools.image.adapter_training import Effort, train_adapter
+    from ui.terminal import clear_progress, print_progress
+
+    title, folder = find_model(name)
+    check_folder(folder)
+    good = _photos(normal)
+    try:
+        with watching(print_progress):
+            trained = train_adapter(load_vlm(folder), good, name=product, effort=Effort(photos=photos, epochs=epochs))
+    finally:
+        clear_progress()
+    kept = adapter_folder(home(), folder)
+    save(trained.adapter, kept)
+    print(
+        f"Adapter for {title} from {len(good)} photos of good parts: loss per word {trained.first_loss:.2f} at first, "
+        f"{trained.last_loss:.2f} at last. Kept in {kept}; --model local:{title} uses it from now on.",
+        file=sys.stderr,
+    )
+
+
+MOST_GOOD = 64
+"""Photos of good parts that are read for an adapter."""
+
+
+def _photos(paths: list[Path]) -> list[Any]:
+    """The pixels of the first photos among files and folders.
+
+    Raises:
+        BadInput: something else is among them.
+    """
+    from itertools import islice
+
+    from readers.open import open_all
+
+    opened = open_all(paths)
+    for refusal in opened.refused:
+        raise BadInput(refusal.message)
+    for source in opened.sources:
+        if source.kind != "image":
+            raise BadInput(f"{source.name!r} was read as {source.kind}: expected photos of good parts.")
+    return [sample.pixels for sample in islice((s for source in opened.sources for s in source.samples), MOST_GOOD)]  # type: ignore[union-attr]
 
 
 def _embedded() -> list[dict[str, Any]]:

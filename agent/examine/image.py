@@ -13,7 +13,7 @@ from agent.examine.looks import looks_of
 from agent.examine.setting import Run
 from agent.investigation import Finding, Investigation
 from agent.reply import Panel
-from agent.severity import confidence, grade
+from agent.severity import confidence, grade_region
 from core import draw
 from core.calibrate import Calibration, from_majority, from_reference, from_self
 from core.evidence import Evidence, Region, Whole
@@ -198,7 +198,7 @@ def _finding(run: Run, photo: ImageSample, score: ImageScore, regions: list[tupl
     if not abnormal:
         return Finding(evidence=evidence)
     sure = confidence(p_value=p_value, ratio=ratio, calibrated=calibration.calibrated)
-    severity = grade(ratio=ratio, extent=area, extent_words=f"{100 * area:.1f} % of the picture", sure=sure)
+    severity = grade_region(ratio=ratio, area=area, sure=sure)
     return Finding.stated(evidence, f"unusual region, {place}", severity, sure)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.investigation import Finding, Investigation
 from core.evidence import Interval
@@ -170,9 +171,22 @@ def _set_in(finding: Finding, series: Series) -> tuple[float, float]:
     if facts.get("kind") not in _SUDDEN or change["before"] is None or change["peak"] is None:
         return locus.start_s, locus.end_s
     rows = np.flatnonzero((series.time_s >= locus.start_s) & (series.time_s < locus.end_s))
-    values = series.values[rows, series.channels.index(change["channel"])].astype(np.float64)
-    way = float(change["peak"]) - float(change["before"])
-    beyond = rows[(values - float(change["before"])) * np.sign(way) >= abs(way) / 2]
-    if not len(beyond) or way == 0:
+    beyond = beyond_half(series, change["channel"], rows, before=float(change["before"]), peak=float(change["peak"]))
+    if not len(beyond):
         return locus.start_s, locus.end_s
     return float(series.time_s[beyond[0]]), float(series.time_s[beyond[-1]]) + series.period_s
+
+
+def beyond_half(series: Series, channel: str, rows: NDArray[np.int64], *, before: float, peak: float) -> NDArray[np.int64]:
+    """Those of some rows in which a channel is beyond half of the way from `before` to `peak`.
+
+    >>> values = np.array([[1.0], [2.0], [9.0], [6.0], [1.0]], np.float32)
+    >>> beyond_half(Series(name="s", values=values, time_s=np.arange(5.0), channels=("a",)), "a", np.arange(5), before=1, peak=9).tolist()
+    [2, 3]
+    """
+    way = peak - before
+    if way == 0:
+        return rows[:0]
+    values = series.values[rows, series.channels.index(channel)].astype(np.float64)
+    beyond: NDArray[np.int64] = rows[(values - before) * np.sign(way) >= abs(way) / 2]
+    return beyond

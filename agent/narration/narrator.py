@@ -7,18 +7,24 @@ of whose answer nothing is left, leaves the answer to the fixed rules, with one 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.checking.sentences import Judgement, judge_text
+from agent.checking.words import NOT_ENGLISH
 from agent.narration.scene import Scene
-from core.errors import BudgetExceeded, TelltaleError
+from agent.verify import cited_ids
+from core.errors import BudgetExceeded
+from models.chat.failures import AnswerCutOff, finished, reason
+from models.chat.timing import speed
 from prompts.loader import render
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
     from langchain_core.messages import BaseMessage
+
+    from core.evidence import Evidence
 
 log = logging.getLogger(__name__)
 ROUNDS = 2
@@ -33,27 +39,14 @@ Written = Callable[[int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Narration:
-    """What is left of a model's answer: `lines` that hold, `views` of its own, `removed` with why, and its speed."""
+    """What is left of a model's answer: `lines` that hold, `views` of its own, `removed` with why, and its `speed` in words."""
 
     lines: tuple[str, ...] = ()
     views: tuple[str, ...] = ()
     removed: tuple[Judgement, ...] = ()
     repaired: int = 0
     failure: str = ""
-    first_token_s: float | None = None
-    tokens_per_s: float | None = None
-
-    @property
-    def speed(self) -> str:
-        """Time to the first token and tokens per second, for the step display; empty when not known.
-
-        >>> Narration(first_token_s=0.84, tokens_per_s=31.2).speed
-        'first token after 0.8 s, 31 tokens/s'
-        """
-        if self.first_token_s is None:
-            return ""
-        rate = f", {self.tokens_per_s:.0f} tokens/s" if self.tokens_per_s else ""
-        return f"first token after {self.first_token_s:.1f} s{rate}"
+    speed: str = ""
 
 
 @dataclass
@@ -79,8 +72,8 @@ def narrate(model: BaseChatModel, scene: Scene, *, written: Written = lambda n: 
     except (BudgetExceeded, KeyboardInterrupt):
         raise
     except Exception as error:  # a server, a driver or a library: whatever it is, the chat goes on without the model
-        return Narration(failure=_why(error))
-    judged = judge_text(first.text, evidence, scene.question)
+        return Narration(failure=reason(error))
+    judged = _judged(first.text, evidence, scene)
     repaired = 0
     said = first.text
     for _ in range(ROUNDS):
@@ -91,6 +84,8 @@ def narrate(model: BaseChatModel, scene: Scene, *, written: Written = lambda n: 
         messages = [*messages, AIMessage(said), HumanMessage(request)]
         try:
             said = _ask(model, messages, written).text
+        except AnswerCutOff:
+            break
         except (BudgetExceeded, KeyboardInterrupt):
             raise
         except Exception as error:
@@ -100,7 +95,7 @@ def narrate(model: BaseChatModel, scene: Scene, *, written: Written = lambda n: 
         if len(lines) != len(wrong):  # it did not keep to the order: nothing can be put in place of anything
             continue
         for i, line in zip(wrong, lines, strict=True):
-            anew = judge_text(line, evidence, scene.question)
+            anew = _judged(line, evidence, scene)
             if anew and all(j.kind == "fact" for j in anew):
                 joined = " ".join(j.text for j in anew)
                 judged[i] = Judgement(text=joined, kind="fact", cited=tuple(dict.fromkeys(c for j in anew for c in j.cited)))
@@ -112,26 +107,48 @@ def narrate(model: BaseChatModel, scene: Scene, *, written: Written = lambda n: 
     views = list(dict.fromkeys(j.text for j in judged if j.kind == "view"))[:MOST_VIEWS]
     return Narration(
         lines=tuple(lines), views=tuple(views), removed=removed, repaired=repaired,
-        failure="" if lines else "nothing it said could be borne out by the evidence",
-        first_token_s=first.timing.get("first_token_s"), tokens_per_s=first.timing.get("tokens_per_s"),
+        failure="" if lines else _nothing_left(removed),
+        speed=speed(first.timing),
     )  # fmt: skip
 
 
+def _nothing_left(removed: Sequence[Judgement]) -> str:
+    """Why nothing of an answer is left: sentences of another language cannot be held against the evidence, so none of them is shown."""
+    if removed and all(NOT_ENGLISH in judgement.problems for judgement in removed):
+        return "it did not answer in English, and only English sentences can be held against the evidence"
+    return "nothing it said could be borne out by the evidence"
+
+
+def _judged(text: str, evidence: Mapping[str, Evidence], scene: Scene) -> list[Judgement]:
+    """The sentences of a text, judged; one that the fixed rules wrote, word for word and on the same evidence, was checked before."""
+    proven = scene.proven
+    judged = judge_text(text, evidence, scene.question)
+    return [_as_said(j) if j.kind != "fact" and j.cited and proven.get(j.text) == j.cited else j for j in judged]
+
+
+def _as_said(judgement: Judgement) -> Judgement:
+    """A sentence that holds, with its citation where the next one carried it."""
+    text = judgement.text
+    if not cited_ids(text):
+        text = f"{text.rstrip('.')} [{', '.join(judgement.cited)}]."
+    return Judgement(text=text, kind="fact", cited=judgement.cited)
+
+
 def _ask(model: BaseChatModel, messages: list[BaseMessage], written: Written) -> _Round:
-    """Stream one reply; `written` hears how far it is."""
-    found = _Round()
-    for chunk in model.stream(messages):
-        found.text += str(chunk.text)
-        found.timing = chunk.response_metadata.get("timing") or found.timing
-        written(len(found.text))
-        if len(found.text) > LONGEST_REPLY:
-            break
+    """Stream one reply; `written` hears how far it is. Of one that is cut off, the finished sentences are kept."""
+    found, cut = _Round(), False
+    try:
+        for chunk in model.stream(messages):
+            found.text += str(chunk.text)
+            found.timing = chunk.response_metadata.get("timing") or found.timing
+            written(len(found.text))
+            cut = chunk.response_metadata.get("finish_reason") == "length" or len(found.text) > LONGEST_REPLY
+            if cut:
+                break
+    except AnswerCutOff:
+        cut = True
+        if not finished(found.text):
+            raise
+    if cut:
+        found.text = finished(found.text)
     return found
-
-
-def _why(error: Exception) -> str:
-    """One line of what went wrong; of an error that is not ours only its kind, for it may hold anything."""
-    if isinstance(error, TelltaleError):
-        return " ".join(str(error).split()).rstrip(".")
-    log.exception("the model failed")
-    return f"it failed with {type(error).__name__}"

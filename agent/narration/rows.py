@@ -14,7 +14,7 @@ from core.evidence import Box, EventRows, Evidence, Interval, Path, Region
 LONGEST_TEXT = 160
 MOST_ITEMS = 8
 MOST_ROWS = 40
-_INNER = frozenset(("epoch_s", "time_base", "said", "severity_of", "calibrated"))
+_INNER = frozenset(("epoch_s", "time_base", "said", "severity_of", "calibrated", "offset", "unit"))
 
 
 def fenced(text: object) -> str:
@@ -114,8 +114,8 @@ def _fact(key: str, value: Any, when: _Clock) -> str:
     return f"{said}: " + ", ".join(items[:MOST_ITEMS])
 
 
-_OWN = frozenset(("label", "severity", "severity_why", "what", "place", "kind", "shape", "where", "odd_attribute"))
-"""Facts whose text is Telltale's own, though names from files may stand in it."""
+_OWN = frozenset(("severity", "severity_why", "what", "place", "kind", "shape", "where", "fate", "lag"))
+"""Facts whose text is Telltale's own."""
 
 
 def _item(value: Mapping[str, Any], when: _Clock) -> str:

@@ -6,17 +6,20 @@ events shaded. Everything is evidence first: a picture is only shown when the ev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from agent.checking.sentences import sentences_of
 from agent.investigation import Investigation
 from agent.narration.rows import evidence_rows, fenced
 from agent.reply import Panel
+from agent.verify import cited_ids
 from core.evidence import Evidence
 from prompts.loader import render
 
@@ -32,7 +35,9 @@ PLOTTED_CHANNELS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """All that one answer may rest on. `draft` are the lines fixed rules would answer; `folder` holds the pictures' files."""
+    """All that one answer may rest on. `draft` are the lines fixed rules would answer; `accounts` are sentences about what came before
+    and after each finding and what may excuse it; `folder` holds the pictures' files, and `photo` reads the worst photo told of.
+    """
 
     question: str
     evidence: Sequence[Evidence]
@@ -41,7 +46,9 @@ class Scene:
     history: Sequence[tuple[str, str]] = ()
     rules: Sequence[str] = ()
     relations: Sequence[Evidence] = ()
+    accounts: Sequence[str] = ()
     folder: Path = field(default_factory=Path)
+    photo: Callable[[], NDArray[np.uint8] | None] | None = None
 
     @property
     def pictures(self) -> list[Panel]:
@@ -49,6 +56,11 @@ class Scene:
         files = [p for p in self.panels if p.path and (self.folder / p.path).is_file()]
         curves = [p for p in self.panels if p.kind == "curve" and p.data]
         return [*files[: MOST_PICTURES - min(len(curves), 2)], *curves[:2]]
+
+    @property
+    def proven(self) -> dict[str, tuple[str, ...]]:
+        """The sentences of the fixed rules with what they cite; each was held against that."""
+        return {part: cited_ids(part) or cited_ids(line) for line in (*self.draft, *self.accounts) for part in sentences_of(line)}
 
     def system(self) -> str:
         """The system message."""
@@ -59,7 +71,7 @@ class Scene:
         return render(
             "narrate_question", question=fenced(self.question), rules=[fenced(rule) for rule in self.rules],
             history=[{"question": fenced(q), "answer": _short(a)} for q, a in self.history[-MOST_TURNS:]],
-            evidence=evidence_rows(self.evidence), draft=list(self.draft),
+            evidence=evidence_rows(self.evidence), draft=list(self.draft), accounts=list(self.accounts),
             relations=[f"[{r.id}] {fenced(r.facts['relation'])}" for r in self.relations], pictures=len(self.pictures),
         )  # fmt: skip
 

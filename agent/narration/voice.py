@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from agent.narration.narrator import Narration, Written, narrate
 from agent.narration.scene import Scene
+from agent.narration.sight import MapReader
 from core.errors import TelltaleError
 from models.chat.tiers import Tier, open_chat
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
+
+    from agent.rules.measurable import Looker
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +29,7 @@ class Voice:
     def __init__(self, tier: Tier) -> None:
         self.tier = tier
         self._model: BaseChatModel | None = None
+        self._maps = MapReader()
 
     @property
     def speaks(self) -> bool:
@@ -48,7 +52,7 @@ class Voice:
         except TelltaleError as error:
             log.warning("%s cannot be opened: %s", self.name, error)
             return Narration(failure=" ".join(str(error).split()).rstrip("."))
-        return narrate(model, scene, written=written)
+        return narrate(self._maps.before(model, scene), scene, written=written)
 
     def model(self) -> BaseChatModel:
         """The model, opened once.
@@ -70,3 +74,10 @@ class Voice:
         except TelltaleError as error:
             log.warning("%s cannot be opened: %s", self.name, error)
             return None
+
+    def looker(self) -> Looker | None:
+        """The model as one that is shown pictures, for what rules cannot measure; a script's replies are not spent on that."""
+        from agent.rules.looker import ChatLooker
+
+        model = self.reader() if self.tier.kind in ("local", "endpoint") else None
+        return None if model is None else ChatLooker(model)

@@ -65,6 +65,11 @@ def describe(finding: Finding) -> str:
     return f"{subject_of(finding)}{start}: {_did(facts)}; {how_bad(finding)}{_hangs(facts)} {cite(finding.evidence)}."
 
 
+def what(finding: Finding) -> str:
+    """Who did what."""
+    return f"{subject_of(finding)}: {_did(finding.evidence.facts)} {cite(finding.evidence)}."
+
+
 def _did(facts: Any, most: int = SAID) -> str:
     told = facts["did"][int(facts.get("hangs_on") or 0) :] or facts["did"]
     parts = [f"{quote(text)} (row {row})" for row, _, text in told[:most]]

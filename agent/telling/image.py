@@ -82,6 +82,14 @@ def describe(finding: Finding) -> str:
     )
 
 
+def what(finding: Finding) -> str:
+    """Which photo, how the region looks, and how large it is."""
+    facts = finding.evidence.facts
+    looks = f", {facts['looks']}" if facts.get("looks") else ""
+    area = number(fact_number(facts, "area_percent"))
+    return f"{name(finding.evidence.locus.sample)}: {facts['label']}{looks}, {area} % of the picture {cite(finding.evidence)}."
+
+
 def normal(finding: Finding) -> str:
     """A photo below the threshold."""
     evidence = finding.evidence
@@ -116,7 +124,7 @@ def where(finding: Finding) -> str:
     evidence = finding.evidence
     locus = evidence.locus
     assert isinstance(locus, Region)
-    x0, y0, x1, y1 = (int(v) for v in locus.box)
+    x0, y0, x1, y1 = (round(v) for v in locus.box)
     looks = f", {evidence.facts['looks']}" if evidence.facts.get("looks") else ""
     return (
         f"{name(locus.sample)}: {evidence.facts['place']}{looks}, in the box from x {x0}, y {y0} to x {x1}, y {y1} pixels, "
@@ -135,6 +143,6 @@ def why(finding: Finding) -> str:
     }.get(evidence.tool, "it differs from what is normal")
     against += f"; it is {evidence.facts['looks']}" if evidence.facts.get("looks") else ""
     return (
-        f"{name(evidence.locus.sample)}: {against}; its score {number(evidence.score or 0.0)} stands against a threshold of "
-        f"{number(evidence.threshold or 0.0)} ({evidence.threshold_origin}), {times} times the distance {cite(evidence)}."
+        f"{name(evidence.locus.sample)}: {against}; its score {number(evidence.score or 0.0)} is {times} times as far from the usual as "
+        f"the threshold of {number(evidence.threshold or 0.0)}, set by {evidence.threshold_origin} {cite(evidence)}."
     )

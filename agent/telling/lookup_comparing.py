@@ -70,7 +70,7 @@ def _mean(side: Any, row: Any) -> str:
 def channels(evidence: Evidence) -> list[str]:
     """How channels move with each other, over everything and inside the abnormal stretches they carry, and their ranges."""
     facts: Any = evidence.facts
-    lines = []
+    lines = [_in_order(facts, evidence)] if "onsets" in facts else []
     over = " over the whole series" if facts["whole"] else within(facts) or " in the time asked for"
     for pair in facts["pairs"]:
         both, r = f"{name(pair['a'])} and {name(pair['b'])}", pair["correlation"]
@@ -81,6 +81,21 @@ def channels(evidence: Evidence) -> list[str]:
         lines += [_during(facts, pair, event, evidence) for event in pair["during"]]
     ranges = [_range(r) for r in facts["ranges"] if "usual" in r]
     return [*lines, f"{'; '.join(ranges)} {cite(evidence)}."] if ranges else lines
+
+
+def _in_order(facts: Any, evidence: Evidence) -> str:
+    """Which of the channels goes wrong first, and how much later the others do."""
+    wrong = [onset for onset in facts["onsets"] if "start_s" in onset]
+    fine = [name(onset["channel"]) for onset in facts["onsets"] if "start_s" not in onset]
+    if not wrong:
+        return f"None of {listed(fine)} carries an abnormal stretch {cite(evidence)}."
+    first, *others = wrong
+    said = f"{name(first['channel'])} goes wrong {'first, ' if others else ''}since {time_of(facts, first['start_s'])}"
+    for onset in others:
+        later = f"{onset['later']} later" if onset["later"] else "at the same time"
+        said += f"; {name(onset['channel'])} {later}, since {time_of(facts, onset['start_s'])}"
+    said += f"; {listed(fine)} {'carries' if len(fine) == 1 else 'carry'} no abnormal stretch" if fine else ""
+    return f"{said} {cite(evidence)}."
 
 
 def _range(row: Any) -> str:

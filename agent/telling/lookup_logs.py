@@ -195,6 +195,9 @@ def number_of_events(evidence: Evidence) -> list[str]:
         f"**{count(facts['events'], 'event')}** in {name(evidence.locus.sample)}, by {count(facts['subjects'], 'actor')}"
         f"{_span(facts)}; most often {mostly} {cite(evidence)}."
     ]
+    if facts.get("busiest"):
+        most = listed([f"{name(who)} ({number(n)})" for who, n in facts["busiest"][:3]])
+        lines.append(f"Most of them by {most} {cite(evidence)}.")
     if "flagged" in facts:
         found = len(facts["findings"])
         belong = f"{number(facts['in_findings'])} belong to {'the finding' if found == 1 else 'the findings'} below"

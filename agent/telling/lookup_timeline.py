@@ -111,17 +111,17 @@ def _later(step: Any) -> str:
 
 def _what(step: Any, evidence: Evidence, before: Any = None) -> str:
     """What a file shows at a moment; a later one cites the earlier too."""
-    what = _label(str(step["label"])) + (f": {quote(step['did'])} (row {step['row']})" if "did" in step else "")
+    what = label_said(str(step["label"])) + (f": {quote(step['did'])} (row {step['row']})" if "did" in step else "")
     shown = f" at {moment(step['own_s'])} of the video" if "own_s" in step else ""
     lasts = step["end_s"] - step["start_s"] >= 1
     until = f", until {_on_day(evidence.facts, step['end_s'], step['start_s'])}" if lasts else ""
     return f", {name(step['source'])}{shown}: {what}{until} {_cited(evidence, *([before] if before else []), step)}."
 
 
-def _label(label: str) -> str:
+def label_said(label: str) -> str:
     """A finding's label with what came out of a file quoted.
 
-    >>> _label("spike in flow"), _label("suspicious chain ending in a.exe"), _label("unusual motion")
+    >>> label_said("spike in flow"), label_said("suspicious chain ending in a.exe"), label_said("unusual motion")
     ('spike in `flow`', 'suspicious chain ending in `a.exe`', 'unusual motion')
     """
     for word in (" ending in ", " in ", " of "):

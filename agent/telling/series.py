@@ -77,6 +77,12 @@ def describe(finding: Finding) -> str:
     )
 
 
+def what(finding: Finding) -> str:
+    """How the leading channel changed."""
+    changed = _changed(finding.evidence.facts)
+    return f"{changed[:1].upper()}{changed[1:]} {cite(finding.evidence)}."
+
+
 def _changed(facts: Any) -> str:
     change = facts["changes"][0]
     unit = f" {change['unit']}" if change["unit"] else ""
@@ -125,6 +131,6 @@ def why(finding: Finding) -> str:
     start, _, _ = span(finding)
     return (
         f"At {time_said(facts, start)}: {_changed(facts)}{together}. The usual patterns of {against} cannot rebuild this: "
-        f"score {number(evidence.score or 0.0)} against a threshold of {number(evidence.threshold or 0.0)} "
-        f"({evidence.threshold_origin}) {cite(evidence)}."
+        f"score {number(evidence.score or 0.0)} against a threshold of {number(evidence.threshold or 0.0)}, "
+        f"set by {evidence.threshold_origin} {cite(evidence)}."
     )

@@ -66,6 +66,12 @@ def describe(finding: Finding) -> str:
     return f"{moment(start)}–{moment(end)} (peak {moment(peak)}): {facts['what']}{place}; {how_bad(finding)} {cite(finding.evidence)}."
 
 
+def what(finding: Finding) -> str:
+    """What was unusual."""
+    said = str(finding.evidence.facts["what"])
+    return f"{said[:1].upper()}{said[1:]} {cite(finding.evidence)}."
+
+
 def when(finding: Finding) -> str:
     """Start, end and peak."""
     start, end, peak = span(finding)
@@ -80,7 +86,7 @@ def where(finding: Finding) -> str:
     _, _, peak = span(finding)
     if box is None:
         return f"At {moment(peak)} the whole picture is unusual, no single place {cite(finding.evidence)}."
-    x0, y0, x1, y1 = (int(v) for v in box)
+    x0, y0, x1, y1 = (round(v) for v in box)
     return (
         f"At {moment(peak)}: {finding.evidence.facts['place']} in the picture, in the box from x {x0}, y {y0} to x {x1}, y {y1} pixels "
         f"(see its keyframe) {cite(finding.evidence)}."
@@ -101,5 +107,5 @@ def why(finding: Finding) -> str:
     against = "the rest of the same video" if not clips else "the normal clip" if clips == 1 else "the normal clips"
     return (
         f"At {moment(start)} the video moves or looks unlike {against}{carried}: score {number(evidence.score or 0.0)} against a "
-        f"threshold of {number(evidence.threshold or 0.0)} ({evidence.threshold_origin}) {cite(evidence)}."
+        f"threshold of {number(evidence.threshold or 0.0)}, set by {evidence.threshold_origin} {cite(evidence)}."
     )

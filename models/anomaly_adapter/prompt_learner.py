@@ -99,21 +99,24 @@ def with_room(inputs: dict[str, Any], token: int) -> dict[str, Any]:
 
 
 @contextmanager
-def prefixed(model: Any, prefix: Tensor, token: int) -> Iterator[None]:
+def prefixed(model: Any, prefix: Tensor, token: int, *, ids: Tensor | None = None) -> Iterator[None]:
     """While this lasts, prompts of `model` that begin with 18 placeholders are read with `prefix` (N, 18, W) in their stead.
 
-    Other prompts, and the single tokens of generation, pass as they are.
+    Other prompts, and the single tokens of generation, pass as they are; so do all but the prompt `ids` (1, L) when it is given, for a
+    model that several chats share.
 
     Raises:
         BadInput: a prompt of another batch size than the prefix.
     """
 
     def replace(module: Any, given: tuple[Tensor, ...], embedded: Tensor) -> Tensor:
-        ids = given[0]
-        if ids.ndim != 2 or ids.shape[1] <= TOKENS or not bool((ids[:, :TOKENS] == token).all()):
+        asked = given[0]
+        if asked.ndim != 2 or asked.shape[1] <= TOKENS or not bool((asked[:, :TOKENS] == token).all()):
             return embedded
-        if len(ids) != len(prefix):
-            raise BadInput(f"{len(ids)} prompts: expected as many as prefixes, {len(prefix)}.")
+        if ids is not None and not torch.equal(asked, ids):
+            return embedded
+        if len(asked) != len(prefix):
+            raise BadInput(f"{len(asked)} prompts: expected as many as prefixes, {len(prefix)}.")
         return torch.cat([prefix.to(embedded.dtype), embedded[:, TOKENS:]], dim=1)
 
     handle = model.get_input_embeddings().register_forward_hook(replace)

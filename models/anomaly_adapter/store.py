@@ -21,6 +21,15 @@ WEIGHTS, ABOUT = "adapter.safetensors", "adapter.json"
 FORMAT = 1
 
 
+def adapter_folder(home: Path, model: Path) -> Path:
+    """Where the adapter of the local model in folder `model` is kept under TELLTALE_HOME.
+
+    >>> adapter_folder(Path("home"), Path("models/Qwen--Qwen3-VL-4B-Instruct")).as_posix()
+    'home/adapters/Qwen--Qwen3-VL-4B-Instruct'
+    """
+    return home / "adapters" / model.resolve().name
+
+
 def save(adapter: AnomalyAdapter, folder: Path) -> None:
     """Write decoder, prompt learner and their settings into `folder`; the language model is not part of it."""
     from safetensors.torch import save as packed

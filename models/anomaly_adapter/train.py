@@ -128,9 +128,9 @@ def train_prompt_learner(
     asked = [_asked(adapter, lesson) for lesson in lessons]
     learner, generator = adapter.learner, torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=epochs * sum(1 for _ in _batches(asked, batch, generator)), pct_start=0.1
-    )
+    steps = epochs * sum(1 for _ in _batches(asked, batch, generator))
+    rise = 0.11 if steps == 10 else 0.1  # a rise of exactly one step divides by zero
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=rise)
     history = []
     learner.train()
     with adapter.frozen():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from asking import SAMPLES
+from tier_models import PLANS_NOTHING
 
 from agent.narration.narrator import ROUNDS, VIEW_MARK, narrate
 from agent.narration.rows import evidence_row, fenced
@@ -16,6 +17,7 @@ from agent.session import Session
 from core.errors import BudgetExceeded
 from core.evidence import Evidence, Interval, Whole
 from models.chat.messages import is_picture
+from models.chat.scripted import Reply as Said
 from models.chat.scripted import ScriptedChat, scripted
 
 SURVEY = Evidence(
@@ -49,6 +51,22 @@ def test_a_true_answer_is_kept_word_for_word() -> None:
     assert found.lines == (TRUE,)
     assert not found.removed
     assert not found.failure
+
+
+def test_of_an_answer_that_is_cut_off_the_finished_sentences_are_kept() -> None:
+    found = narrate(scripted({"text": f"{TRUE} It starts at 0:1", "finish_reason": "length"}), scene())
+    assert found.lines == (TRUE,)
+    assert not found.removed
+    cut = narrate(scripted({"text": f"{TRUE} It starts at", "error": "tokens ran out", "error_class": "AnswerCutOff"}), scene())
+    assert cut.lines == (TRUE,)
+
+
+def test_an_answer_survives_a_mending_that_is_cut_off() -> None:
+    found = narrate(
+        scripted(f"It starts at 0:10 [E2]. {TRUE}", {"error": "time ran out", "error_class": "AnswerCutOff"}), scene()
+    )
+    assert found.lines == (TRUE,)
+    assert found.removed[0].text == "It starts at 0:10 [E2]."
 
 
 def test_what_is_false_is_asked_for_again_and_replaced_in_place() -> None:
@@ -106,6 +124,7 @@ def test_the_whole_prompt() -> None:
     asked = scene(
         history=[("is it raining?", "I cannot tell.")], rules=["a person on the track is an anomaly"],
         relations=[RELATION],
+        accounts=["At 0:13 the whole picture shifts by 9 pixels from one frame to the next, so the camera may have moved [E8]."],
     )  # fmt: skip
     expected = Path(__file__).with_name("prompt.txt").read_text(encoding="utf-8")
     assert f"{asked.system()}\n\n---\n\n{asked.text()}\n" == expected
@@ -158,9 +177,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Chat:
-    """A session whose model is a script."""
+    """A session whose model is a script and plans nothing of its own."""
 
     def __init__(self, home: Path, model: ScriptedChat) -> None:
+        model.replies.insert(0, Said.model_validate(PLANS_NOTHING))
         self.session = Session(home=home, model="scripted:script")
         self.session._conversation.voice._model = model
         self.model = model
@@ -201,7 +221,7 @@ def test_the_model_sees_evidence_pictures_and_the_chat_so_far(home: Path, chat: 
     chat.append(Chat(home, scripted("The flow is stuck at 45 m3/h [E3].", "The flow is stuck at 45 m3/h [E3].")))
     chat[0].ask("what is wrong here?", files=[PUMP])
     chat[0].ask("how bad is it?")
-    first, second = chat[0].model.sent
+    first, second = [request for request in chat[0].model.sent if not request.tools]
     assert "[E2] window_pca on «pump.csv»" in first.text
     assert any(is_picture(block) for block in first.messages[1].content)
     assert "what is wrong here?" in second.text

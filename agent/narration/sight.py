@@ -1,0 +1,90 @@
+"""The anomaly map of a photo put before a local model as soft prompts, where an adapter was trained for that model.
+
+The map is that of the worst photo an answer tells of. Without an adapter, without such a photo, or where anything about it fails, the
+model is asked as it is: an adapter never stands between a question and its answer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.investigation import Investigation
+from core.samples import ImageSample
+from readers.open import Source
+
+if TYPE_CHECKING:
+    from langchain_core.language_models.chat_models import BaseChatModel
+
+    from agent.narration.scene import Scene
+    from models.anomaly_adapter.adapter import AnomalyAdapter
+
+log = logging.getLogger(__name__)
+Pixels: TypeAlias = NDArray[np.uint8]
+
+
+def told_photo(investigations: Sequence[Investigation], sources: Sequence[Source], told: Collection[str]) -> Pixels | None:
+    """The photo (H, W, 3) of the worst finding among the evidence `told`; None when no photo was found abnormal.
+
+    Raises:
+        BadInput: it cannot be decoded.
+    """
+    found = [
+        (f, inv) for inv in investigations if inv.kind == "image" for f in inv.findings if f.abnormal and f.evidence.id in told
+    ]
+    if not found:
+        return None
+    finding, inv = max(found, key=lambda pair: pair[0].severity_score)
+    source = next((s for s in sources if s.name == inv.source), None)
+    number = finding.evidence.facts.get("photo")
+    photo = source.samples[number - 1] if source is not None and isinstance(number, int) else None
+    return photo.pixels if isinstance(photo, ImageSample) else None
+
+
+class MapReader:
+    """Adapters of local models, each read once and again when it was trained anew."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[Path, int], AnomalyAdapter | None] = {}
+
+    def before(self, model: BaseChatModel, scene: Scene) -> BaseChatModel:
+        """The model with the map of the scene's photo before its prompts, or the model as it is."""
+        from models.chat.local_vlm import LocalVlm
+
+        if not isinstance(model, LocalVlm) or scene.photo is None:
+            return model
+        try:
+            adapter = self._adapter(model, scene.folder)
+            pixels = scene.photo() if adapter is not None else None
+            if adapter is None or pixels is None:
+                return model
+            import torch
+
+            with torch.no_grad():
+                prefix: Any = adapter.prefix([adapter.map(pixels)])
+        except Exception as error:  # a damaged file, a driver, no memory: whatever it is, the model can answer without it
+            log.warning("the adapter of %s is not used: %s", model.model, error)
+            return model
+        return model.bind(prefix=prefix)  # type: ignore[return-value]
+
+    def _adapter(self, model: Any, home: Path) -> AnomalyAdapter | None:
+        """The adapter kept for a model under TELLTALE_HOME, if there is one.
+
+        Raises:
+            BadInput: it is damaged, or was made for a model of another width.
+        """
+        from models.anomaly_adapter.store import WEIGHTS, adapter_folder, load
+
+        folder = adapter_folder(home, model.folder)
+        if not (folder / WEIGHTS).is_file():
+            return None
+        key = folder, (folder / WEIGHTS).stat().st_mtime_ns
+        if key not in self._read:
+            self._read[key] = None  # one that cannot be read is not tried again
+            self._read[key] = load(folder, model.load(), device=model.device)
+        return self._read[key]
