@@ -1,7 +1,7 @@
 """The conversation as a LangGraph: ingest → rule → plan ⇄ act → answer → check → narrate, checkpointed to SQLite after every node.
 
 Nodes keep plain values in the state and everything heavy on the workbench, which is rebuilt from the store when a killed process
-resumes. `plan` decides what is still missing, `act` runs one missing thing and returns to `plan`; `check` removes what the evidence
+resumes. `plan` and `act` (`agent.acting`) run what is missing, one thing at a time; `check` removes what the evidence
 does not support. `rule` reads a definition and `confirm` waits (an interrupt) until the person has said yes to how it was read.
 `narrate` lets the chat's language model, when it has one, put the checked answer into its own words, which are checked again; what the
 evidence decides (verdict, anomalies) is decided before it speaks.
@@ -10,30 +10,31 @@ evidence decides (verdict, anomalies) is decided before it speaks.
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from agent.accounts.account import Account, stories
+from agent.accounts.accountant import Accountant
+from agent.acting import Acting
 from agent.answer import Draft, Material, write
 from agent.evidence_store import EvidenceStore
 from agent.investigation import Investigation
 from agent.lookups import look_up, look_up_lost, look_up_together
+from agent.model_planner import Dialogue
 from agent.narration.narrator import Narration
-from agent.narration.relation_log import relation_evidence
 from agent.narration.scene import Scene, shown
-from agent.planner import ToolCall
+from agent.narration.sight import told_photo
 from agent.question import Request
-from agent.reply import Progress, StepDone, StepStarted, ToolRun, TurnEvent
 from agent.rulings.commands import NORMAL_HERE, carry_out, read_command
 from agent.rulings.proposal import Proposal, pointed_at, propose, understood
 from agent.rulings.rulebook import Rulebook, Ruled
-from agent.state import KEPT_REQUESTS, ChatState
+from agent.severity_judging import SeverityJudge
+from agent.state import KEPT_REQUESTS, TALK, ChatState
+from agent.steps import Steps
 from agent.verify import cited_ids, keep_supported
 from agent.workbench import Workbench, describe_source
-from core.errors import BudgetExceeded, TelltaleError, UserError
+from core.errors import BudgetExceeded, UserError
 from core.evidence import Anomaly, Evidence, Whole
 from core.progress import watching
 from core.samples import VideoClip
@@ -46,9 +47,6 @@ if TYPE_CHECKING:
     from agent.rules.compile import Reading
 
 log = logging.getLogger(__name__)
-Emit = Callable[[TurnEvent], None]
-TALK = frozenset(("help", "greeting", "unsupported", "define_rule", "undo", "reset", "export"))
-"""Intents answered without looking at any file."""
 
 
 class Conversation:
@@ -56,16 +54,18 @@ class Conversation:
 
     def __init__(self, store: EvidenceStore, bench: Workbench, thread: str, voice: Voice) -> None:
         self._store, self._bench, self._thread, self.voice = store, bench, thread, voice
-        self.rulebook = Rulebook(store, thread)
-        self.emit: Emit = lambda event: None
-        self.cancelled = threading.Event()
+        self.rulebook, self.steps = Rulebook(store, thread, looker=voice.looker), Steps()
+        self._acting = Acting(store, bench, thread, voice=voice, rulebook=self.rulebook, steps=self.steps)
+        self._accountant = Accountant(store, bench, thread, self.steps)
+        bench.judge = SeverityJudge(store, voice, self.steps)
 
     def compile(self, checkpointer: BaseCheckpointSaver[Any]) -> CompiledStateGraph[Any, Any, Any, Any]:
         """Wire the nodes."""
         from langgraph.graph import END, START, StateGraph
 
         graph = StateGraph(ChatState)
-        for node in (self.ingest, self.rule, self.confirm, self.plan, self.act, self.answer, self.check, self.narrate):
+        acting = self._acting
+        for node in (self.ingest, self.rule, self.confirm, acting.plan, acting.act, self.answer, self.check, self.narrate):
             graph.add_node(node.__name__, node)
         graph.add_edge(START, "ingest")
         graph.add_edge("ingest", "rule")
@@ -82,27 +82,6 @@ class Conversation:
         graph.add_edge("narrate", END)
         return graph.compile(checkpointer=checkpointer)
 
-    @contextmanager
-    def _step(self, key: str, title: str) -> Iterator[dict[str, Any]]:
-        """A visible step; the block may set `detail` and `ok`."""
-        outcome: dict[str, Any] = {"detail": "", "ok": True}
-        self.emit(StepStarted(key=key, title=title))
-        start = time.perf_counter()
-        yield outcome
-        seconds = time.perf_counter() - start
-        self.emit(StepDone(key=key, title=title, seconds=round(seconds, 3), detail=outcome["detail"], ok=outcome["ok"]))
-
-    def _progress(self, key: str, what: str, done: int, total: int) -> None:
-        """Pass progress on, or stop the tool when nobody waits for it any more."""
-        if self.cancelled.is_set():
-            raise BudgetExceeded(f"stopped at {done} of {total or 'unknown'} {what}.")
-        self.emit(Progress(key=key, what=what, done=done, total=total))
-
-    def _heed(self, what: str, done: int, total: int) -> None:
-        """Stop a model that has not said anything yet when nobody waits for it any more."""
-        if self.cancelled.is_set():
-            raise BudgetExceeded(f"stopped at {done} {what}.")
-
     def ingest(self, state: ChatState) -> ChatState:
         """Open what is new and understand the question."""
         from agent.grammar import understand
@@ -112,7 +91,7 @@ class Conversation:
         if not state.get("files"):
             notices = self._bench.refresh()
         else:
-            with self._step("read", f"Reading {len(state['files'])} file{'s' * (len(state['files']) != 1)}") as step:
+            with self.steps.step("read", f"Reading {len(state['files'])} file{'s' * (len(state['files']) != 1)}") as step:
                 notices = self._bench.refresh()
                 sources = self._bench.sources()
                 step["detail"] = "; ".join(f"{s.name} ({s.kind})" for s in sources) or "nothing readable"
@@ -125,7 +104,7 @@ class Conversation:
         request = understand(state["question"], context)
         return {
             "request": request.to_json(), "previous": [*state.get("previous", []), request.to_json()][-KEPT_REQUESTS:],
-            "calls": [], "fresh": [], "tools": [], "failures": [], "refused": refused, "removed": [],
+            "calls": [], "planning": {}, "looks": [], "fresh": [], "tools": [], "failures": [], "refused": refused, "removed": [],
             "notices": [asdict(notice) for notice in notices],
         }  # fmt: skip
 
@@ -152,7 +131,7 @@ class Conversation:
             return plain
         alone = request.rule is None or set(request.intents) <= TALK
         text = state["question"] if alone or request.rule is None else request.rule.text
-        with self._step("rule", "Reading the rule") as step:
+        with self.steps.step("rule", "Reading the rule") as step:
             try:
                 proposal = self._propose(like or text)
             except UserError as error:
@@ -238,60 +217,25 @@ class Conversation:
         size = (clip.height, clip.width) if isinstance(clip, VideoClip) else None
         return normal_like(found, evidence[found.evidence[0]], kinds[found.source], size=size)  # type: ignore[arg-type]
 
-    def plan(self, state: ChatState) -> ChatState:
-        """What still has to be run: every source the question is about that has no investigation yet."""
-        request = Request.from_json(state["request"])
-        if set(request.intents) <= TALK or state["settled"]:
-            return {"calls": []}
-        calls, _ = self._bench.plan()
-        named = set(request.sources) | {s.source for s in request.samples} | {t.source for t in request.times}
-        sources = self._bench.sources()
-        failed = {failure.split("`")[1] for failure in state["failures"] if "`" in failure}
-        wanted = [c for c in calls if (not named or sources[c.source].name in named) and sources[c.source].name not in failed]
-        if wanted and self.cancelled.is_set():
-            return {"calls": [], "failures": [*state["failures"], _stopped([sources[c.source].name for c in wanted])]}
-        return {"calls": [asdict(call) for call in wanted]}
-
-    def act(self, state: ChatState) -> ChatState:
-        """Run the next planned call; a failure becomes a sentence."""
-        call = ToolCall(**state["calls"][0])
-        source = self._bench.sources()[call.source]
-        key = f"{call.detector}:{call.source}"
-        failures, tools, fresh = list(state["failures"]), list(state["tools"]), list(state["fresh"])
-        with self._step(key, f"Looking at {source.name} with {call.detector}") as step:
-            try:
-                found, cached = self._bench.run(call, lambda *progress: self._progress(key, *progress))
-            except TelltaleError as error:
-                if not (isinstance(error, BudgetExceeded) and self.cancelled.is_set()):  # what was stopped is told by `plan`
-                    failures.append(f"I could not judge `{source.name}`: {error}")
-                step.update(detail=str(error), ok=False)
-            except MemoryError:
-                failures.append(f"I could not judge `{source.name}`: it needs more memory than this machine has.")
-                step.update(detail="out of memory", ok=False)
-            else:
-                seconds = 0.0 if cached else found.seconds
-                tools.append(
-                    asdict(ToolRun(name=call.detector, source=source.name, seconds=seconds, reason=call.reason, cached=cached))
-                )
-                fresh.append(found.source)
-                step["detail"] = f"{sum(f.abnormal for f in found.findings)} found" + (" (from the cache)" if cached else "")
-        return {"failures": failures, "tools": tools, "fresh": fresh}
-
     def answer(self, state: ChatState) -> ChatState:
         """Hold the rules against what was found, look up what the question names, then write the draft."""
         request = Request.from_json(state["request"])
         sources = self._bench.sources()
-        ruled = self._ruled()
         talk = set(request.intents) <= TALK or state["settled"]
+        if not talk:
+            self._bench.have_judged()
+        ruled = self._ruled()
         material = Material(
             request=request, investigations=ruled.investigations, fresh=frozenset(state["fresh"]),
             lookups=[] if talk else self._look_up(request, ruled.investigations), remarks=self._remarks(state, request),
             ruled=[] if talk else ruled.lines, emptied=bool(ruled.lines) and not ruled.investigations,
+            account=lambda inv, finding: self._accountant.of(inv, finding, ruled.investigations, follow=True),
         )  # fmt: skip
         draft = Draft(remarks=(), lines=()) if state["settled"] else write(material)
         told = [*ruled.lines, *ruled.quiet] if state["ruled"] and sources else []
         return {
-            "remarks": [*state["ruling"], *draft.remarks], "draft": [*told, *draft.lines], "shown": list(draft.shown),
+            "remarks": [*state["ruling"], *draft.remarks], "draft": [*told, *draft.lines, *state.get("looks", [])],
+            "shown": list(draft.shown),
             "anomalies": [a.to_json() for a in ruled.anomalies],
         }  # fmt: skip
 
@@ -300,7 +244,7 @@ class Conversation:
         investigations, sources = self._bench.investigations(), self._bench.sources()
         if not any(self.rulebook.rules_for(source) for source in sources):
             return Ruled(investigations=tuple(investigations))
-        with self._step("rules", "Holding your rules against the files") as step:
+        with self.steps.step("rules", "Holding your rules against the files") as step:
             ruled = self.rulebook.apply(investigations, sources, self._bench.sources("normal"))
             step["detail"] = f"{len(ruled.added)} found by rules"
         return ruled
@@ -322,7 +266,7 @@ class Conversation:
             fresh = [source for source in self._bench.sources() if source.name in state["fresh"]]
             said += [("reading", source.name, f"{source.name}: {note}") for source in fresh[:5] for note in source.notes[:3]]
             said += [("toolbox", self._thread, failure) for failure in state["failures"]]
-            said += [("planner", self._thread, sentence) for sentence in self._bench.plan()[1]]
+            said += [("planner", self._thread, sentence) for sentence in self._bench.unjudged()]
             kinds = {source.kind for source in self._bench.sources()}
             strange = [n for n in self._bench.sources("normal") if n.kind not in kinds] if fresh else []
             said += [
@@ -360,58 +304,57 @@ class Conversation:
             log.warning("removed from the answer: %r (%s)", problem.text, "; ".join(problem.problems))
         # How it was done and read (in italics) cites the survey too, which tells nothing of what was asked.
         grounds = [i for i in cited_ids("\n".join(line for line in kept if not line.startswith("_"))) if i in evidence]
+        accounts = self._accountant.told(
+            [Anomaly.from_json(a) for a in state["anomalies"]], self._bench.investigations(), grounds
+        )
         return {
             "draft": kept, "removed": [f.text for f in failed], "grounds": grounds, "views": [], "writer": "embedded",
+            "accounts": [account.to_json() for account in accounts],
         }  # fmt: skip
 
     def narrate(self, state: ChatState) -> ChatState:
         """Let the language model say it, when there is one and there is something to say; what it says is checked."""
-        if not self.voice.speaks or not state["grounds"]:
+        planned = Dialogue.from_json(state.get("planning"))
+        seen = list(dict.fromkeys([*state["grounds"], *planned.found]))
+        if not self.voice.speaks or not seen:
             return {}
         evidence = {e.id: e for e in self._store.evidence(self._thread)}
         said = [line for line in state["draft"] if line.startswith("_")]
         relations = self._relations(state["grounds"])
+        around = stories([Account.from_json(account) for account in state["accounts"]], state["draft"])
+        facts = dict.fromkeys([*seen, *(i for statement in around for i in statement.evidence)])
         scene = Scene(
-            question=state["question"], relations=relations, evidence=[evidence[i] for i in state["grounds"]],
+            question=state["question"], relations=[r for r in relations if r.id not in facts], evidence=[evidence[i] for i in facts],
+            accounts=[statement.text for statement in around],
             draft=[line for line in state["draft"] if not line.startswith("_")],
-            panels=shown(self._bench.investigations(), evidence, list(dict.fromkeys([*state["shown"], *state["grounds"]]))),
+            panels=shown(self._bench.investigations(), evidence, list(dict.fromkeys([*state["shown"], *seen]))),
             rules=self.rulebook.texts(self._bench.sources()),
             history=[(question, str(reply["answer"])) for question, _, reply in self._store.turns(self._thread)],
-            folder=self._store.home,
+            folder=self._store.home, photo=lambda: told_photo(self._bench.investigations(), self._bench.sources(), facts),
         )  # fmt: skip
-        with self._step("narrate", f"Writing the answer with {self.voice.name}") as step, watching(self._heed):
+        with self.steps.step("narrate", f"Writing the answer with {self.voice.name}") as step, watching(self.steps.heed):
             try:
-                narration = self.voice.narrate(scene, lambda n: self._progress("narrate", "characters written", n, 0))
+                self.steps.heed("characters written", 0, 0)
+                narration = Narration(failure=planned.failure) if planned.lost else self.voice.narrate(
+                    scene, lambda n: self.steps.progress("narrate", "characters written", n, 0)
+                )  # fmt: skip
             except BudgetExceeded as error:  # stopped by a person, or the model took longer or wrote more than it may
-                narration = Narration(failure="you stopped it" if self.cancelled.is_set() else str(error).rstrip("."))
+                narration = Narration(failure="you stopped it" if self.steps.cancelled.is_set() else str(error).rstrip("."))
             step.update(detail=narration.failure or narration.speed, ok=not narration.failure)
         removed = [*state["removed"], *(j.text for j in narration.removed)]
         if narration.failure:
             note = quiet(f"{self.voice.name} did not answer ({narration.failure}), so fixed rules wrote this.")
-            return {"remarks": [*state["remarks"], f"_{note}_"], "removed": removed}
+            return {"draft": [*state["draft"], f"_{note}_"], "removed": removed}
+        cited = cited_ids("\n".join(narration.lines))
         return {
             "draft": [*narration.lines, *said], "views": list(narration.views), "removed": removed, "writer": self.voice.name,
+            "shown": [*state["shown"], *(i for i in planned.found if i in cited)],
         }  # fmt: skip
 
     def _relations(self, grounds: Sequence[str]) -> list[Evidence]:
         """The relation log around the findings of every video that the answer tells of."""
-        told = [
-            inv for inv in self._bench.investigations() if inv.kind == "video" and set(grounds) & {e.id for e in inv.evidence}
-        ]
-        found: list[Evidence] = []
-        for inv in told:
-            clip = next((s.samples[0] for s in self._bench.sources() if s.name == inv.source), None)
-            abnormal = [finding for finding in inv.findings if finding.abnormal]
-            if not isinstance(clip, VideoClip) or not abnormal:
-                continue
-            with self._step(f"relations:{inv.source}", f"Following who does what in {inv.source}") as step:
-                try:
-                    with watching(self._heed):
-                        found += self._store.add_evidence(self._thread, relation_evidence(clip, inv.source, abnormal))
-                    step["detail"] = f"{len(found)} relations"
-                except TelltaleError as error:
-                    step.update(detail=str(error), ok=False)
-        return found
+        told = [inv for inv in self._bench.investigations() if set(grounds) & {e.id for e in inv.evidence}]
+        return [relation for inv in told for relation in self._accountant.relations(inv) or ()]
 
 
 def _defines(request: Request) -> bool:
@@ -419,16 +362,6 @@ def _defines(request: Request) -> bool:
     from agent.rules.sentences import states_verdict
 
     return request.decided_by != "rules" and states_verdict(request.question)
-
-
-def _stopped(unjudged: list[str]) -> str:
-    """What a turn that a person stopped has left undone.
-
-    >>> _stopped(["pump.csv", "tiles"])
-    'You stopped this before `pump.csv` and 1 more were judged; ask again to go on.'
-    """
-    more = f" and {len(unjudged) - 1} more were" if len(unjudged) > 1 else " was"
-    return f"You stopped this before `{unjudged[0]}`{more} judged; ask again to go on."
 
 
 _QUIET = str.maketrans({"[": "(", "]": ")", "<": "‹", ">": "›", "*": "∗", "\n": " "})

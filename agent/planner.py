@@ -2,6 +2,7 @@
 
 One photo alone → the photo's own recurring patches; several unlabelled photos → each against the others; normal photos given →
 search in their patches; video, series and event logs → their detector, against normal data when given, else against themselves.
+A language model may ask for more (`agent.model_planner`); what is chosen here runs in any case.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.detector import DetectorSpec
 from core.samples import Kind
 from readers.open import Source
 
@@ -18,21 +20,47 @@ MUTUAL_FROM = 3
 
 @dataclass(frozen=True, kw_only=True)
 class ToolCall:
-    """Run `detector` on source number `source` (index into the chat's sources), with the normals of the same kind."""
+    """Run `detector` on source number `source` (index into the chat's sources), with the normals of the same kind.
+
+    With a `question`, no detector runs: that question is looked up in the source.
+    """
 
     detector: str
     source: int
     reason: str
+    question: str = ""
 
 
 def choose(source: Source, index: int, normals: Sequence[Source]) -> ToolCall | None:
     """The detector for one source, or None when no detector in the catalogue can judge its kind."""
-    n_normal = sum(len(normal.samples) for normal in normals if normal.kind == source.kind)
+    n_normal = _count(normals, source.kind)
     chosen = _detector(source.kind, len(source.samples), n_normal)
     if chosen is None:
         return None
     detector, reason = chosen
     return ToolCall(detector=detector, source=index, reason=reason)
+
+
+def hindrance(detector: DetectorSpec, source: Source, normals: Sequence[Source]) -> str:
+    """What keeps a detector from judging a source, as the end of a sentence; empty when nothing does.
+
+    >>> from tools.catalog import catalogue
+    >>> log = Source(name="a.csv", kind="events", samples=(), sha256="")
+    >>> hindrance(catalogue()["intrinsic"], log, ()), hindrance(catalogue()["rarity"], log, ())
+    ('it judges image, not events', '')
+    """
+    if detector.kind != source.kind:
+        return f"it judges {detector.kind}, not {source.kind}"
+    if detector.needs_fit and not _count(normals, source.kind):
+        return "it needs normal references, and none of this kind were given"
+    if detector.transductive and len(source.samples) < MUTUAL_FROM:
+        return f"it compares at least {MUTUAL_FROM} samples with each other, and there are {len(source.samples)}"
+    return ""
+
+
+def _count(normals: Sequence[Source], kind: Kind) -> int:
+    """Normal samples of a kind."""
+    return sum(len(normal.samples) for normal in normals if normal.kind == kind)
 
 
 def _detector(kind: Kind, count: int, n_normal: int) -> tuple[str, str] | None:

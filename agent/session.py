@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.accounts.account import Account
 from agent.answer import suggestions
 from agent.evidence_store import EvidenceStore, ThreadInfo
 from agent.graph import Conversation, quiet
@@ -43,16 +44,6 @@ if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
 log = logging.getLogger(__name__)
-
-
-def describe_model(model: str = "embedded") -> str:
-    """One line that says which model tier is in use, and what leaves this machine with it.
-
-    Raises:
-        UserError: no such tier, or a part of its name is missing.
-    """
-    tier = Tier.parse(model)
-    return " ".join(line for line in (tier.describe(), tier.warning()) if line)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +134,7 @@ class Session:
 
     def stop(self) -> None:
         """End the tool at work at its next step."""
-        self._conversation.cancelled.set()
+        self._conversation.steps.cancelled.set()
 
     def pending(self) -> bool:
         """True when a killed process left a turn unfinished; `resume` finishes it."""
@@ -180,7 +171,7 @@ class Session:
         def work() -> None:
             try:
                 with self._busy:
-                    self._conversation.emit = events.put
+                    self._conversation.steps.emit = events.put
                     final = self._compiled().invoke(state, self._config())
                     events.put(self._finish(final))
             except BaseException as error:
@@ -188,7 +179,7 @@ class Session:
             events.put(None)
 
         worker = threading.Thread(target=work, name=f"turn-{self.thread}", daemon=True)
-        self._conversation.cancelled.clear()
+        self._conversation.steps.cancelled.clear()
         worker.start()
         try:
             while (event := events.get()) is not None:
@@ -198,7 +189,7 @@ class Session:
                     yield from (TextDelta(text=line + "\n") for line in event.answer.split("\n"))
                 yield event
         finally:  # also when nobody listens any more: the tool stops at its next step
-            self._conversation.cancelled.set()
+            self._conversation.steps.cancelled.set()
             worker.join()
 
     def _finish(self, state: dict[str, Any]) -> Reply:
@@ -218,9 +209,13 @@ class Session:
         anomalies = tuple(a for a in everything_abnormal if set(a.evidence) & set(told))  # told, or its source told as a whole
         anomalies += tuple(a for i in told for a in stuck.anomalies(everything[i]))
         judged = any(_judges(everything[i]) for i in told)
+        accounts = tuple(Account.from_json(a) for a in state.get("accounts", []))
+        rests_on = dict.fromkeys(
+            [*cited, *(i for a in anomalies for i in a.evidence), *(i for a in accounts for i in a.evidence)]
+        )
         reply = Reply(
-            answer=answer, status=_status(anomalies, judged), anomalies=anomalies,
-            evidence=tuple(everything[i] for i in dict.fromkeys([*cited, *(i for a in anomalies for i in a.evidence)])),
+            answer=answer, status=_status(anomalies, judged), anomalies=anomalies, accounts=accounts,
+            evidence=tuple(everything[i] for i in rests_on),
             panels=self._panels(state, cited, everything), tools=tuple(ToolRun(**run) for run in state["tools"]), model=state["writer"],
             seconds=round(time.time() - state["started"], 3), thread=self.thread, removed=tuple(state["removed"]),
             refused=tuple((name, message) for name, message in state["refused"]), suggestions=suggestions(investigations),
@@ -309,7 +304,7 @@ def _markdown(lines: Sequence[str]) -> str:
     """Lines as Markdown: list items stay together, everything else is a paragraph."""
     parts: list[str] = []
     for line in lines:
-        tight = parts and line.startswith("- ") and parts[-1].startswith("- ")
+        tight = parts and line.lstrip().startswith("- ") and parts[-1].lstrip().startswith("- ")
         parts += [line] if tight or not parts else ["", line]
     return "\n".join(parts)
 
@@ -351,6 +346,7 @@ def _to_plain(reply: Reply) -> dict[str, Any]:
 def _from_plain(data: Mapping[str, Any]) -> Reply:
     values = dict(data)
     values["anomalies"] = tuple(Anomaly.from_json(a) for a in values["anomalies"])
+    values["accounts"] = tuple(Account.from_json(a) for a in values.get("accounts", ()))  # kept before there were any: none
     values["evidence"] = tuple(Evidence.from_json(e) for e in values["evidence"])
     values["panels"] = tuple(Panel(**p) for p in values["panels"])
     values["tools"] = tuple(ToolRun(**t) for t in values["tools"])
@@ -360,4 +356,4 @@ def _from_plain(data: Mapping[str, Any]) -> Reply:
     return Reply(**values)
 
 
-__all__ = ["Session", "Turn", "UserError", "describe_model", "list_threads"]
+__all__ = ["Session", "Turn", "UserError", "list_threads"]

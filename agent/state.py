@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+TALK = frozenset(("help", "greeting", "unsupported", "define_rule", "undo", "reset", "export"))
+"""Intents answered without looking at any file."""
+
 
 class ChatState(TypedDict, total=False):
     """The graph's state. Fields marked (chat) live on between turns; the others are set anew by each turn."""
@@ -21,6 +24,10 @@ class ChatState(TypedDict, total=False):
     """What was understood (agent.question.Request)."""
     calls: list[dict[str, Any]]
     """Tool calls still to be run (agent.planner.ToolCall)."""
+    planning: dict[str, Any]
+    """What the chat's language model asked for (agent.model_planner.Dialogue)."""
+    looks: list[str]
+    """Lines on the second looks it asked for."""
     fresh: list[str]
     """Sources investigated in this turn."""
     tools: list[dict[str, Any]]
@@ -55,6 +62,8 @@ class ChatState(TypedDict, total=False):
     """Everything abnormal after the rules (core.evidence.Anomaly as plain values)."""
     grounds: list[str]
     """Ids of the evidence the fixed rules' answer rests on: they decide the verdict, whoever writes the answer."""
+    accounts: list[dict[str, Any]]
+    """The accounts of the anomalies that were told (agent.accounts.account.Account as plain values)."""
     views: list[str]
     """What a model says to see and nothing measured."""
     writer: str

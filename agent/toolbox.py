@@ -50,9 +50,9 @@ class Toolbox:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def run(
-        self, call: ToolCall, source: Source, normals: Sequence[Source], sink: Sink | None = None
+        self, call: ToolCall, source: Source, normals: Sequence[Source], sink: Sink | None = None, *, most_s: float = float("inf")
     ) -> tuple[Investigation, bool]:
-        """Run one call, or take it from the cache; returns the investigation and whether it was cached.
+        """Run one call, or take it from the cache; returns the investigation and whether it was cached. It may take `most_s` seconds.
 
         Raises:
             TelltaleError: the detector could not judge this source; the message is fit to be shown.
@@ -66,7 +66,7 @@ class Toolbox:
         spec = catalogue()[call.detector]
         if source.kind not in EXAMINERS:
             raise BadInput(f"{source.name!r}: no detector in the catalogue judges {source.kind} yet.")
-        with watching(sink, budget_s=limits().tool_budget_s):
+        with watching(sink, budget_s=min(most_s, limits().tool_budget_s)):
             samples: list[Sample] = [sample for normal in same_kind for sample in normal.samples]
             detector = catalogue().create(call.detector)
             if samples:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from agent.answer import numbered_findings
 from agent.evidence_store import EvidenceStore, Upload
@@ -23,8 +23,13 @@ from readers.names import shown_name
 from readers.open import Source, open_all
 from readers.source import sha256_file, sha256_list
 
+if TYPE_CHECKING:
+    from agent.severity_judging import SeverityJudge
+
 MOST_ENTITIES = 200_000
 """Names of a log that a question can refer to directly; rarer ones are still found by search."""
+SECOND_LOOK_S = 180.0
+"""Seconds that a second look may take: nobody asked for it but the model."""
 
 _Given: TypeAlias = tuple[list[tuple[str, ...]], dict[str, str]]
 
@@ -41,6 +46,7 @@ class Workbench:
         self._numbered: dict[str, Investigation] = {}
         self._gone: frozenset[str] = frozenset()
         self.roles: Mapping[str, str] | None = None
+        self.judge: SeverityJudge | None = None
 
     def refresh(self) -> list[Notice]:
         """Look whether the given files are still as they were read; what has changed is read again, what is gone is told.
@@ -162,49 +168,69 @@ class Workbench:
             self._opened[paths] = (tuple(one for source in opened.sources for one in one_by_one(source)), refused)
         return self._opened[paths]
 
-    def plan(self) -> tuple[list[ToolCall], list[str]]:
-        """The calls that every source needs now, and a sentence for each source that no detector can judge."""
+    def missing(self) -> list[ToolCall]:
+        """Those of the chosen calls that have not been run yet."""
+        return [call for call in self.chosen() if self._key(call) not in self._numbered]
+
+    def unjudged(self) -> list[str]:
+        """A sentence for each source that no detector can judge."""
+        judged = {call.source for call in self.chosen()}
+        return [
+            f"`{source.name}` is a 3D scan; I can read it, but no detector in the catalogue judges scans yet."
+            for index, source in enumerate(self.sources()) if index not in judged
+        ]  # fmt: skip
+
+    def chosen(self) -> list[ToolCall]:
+        """The call that fixed rules choose for every source that can be judged, run or not."""
         normals = self.sources("normal")
-        calls, unjudged = [], []
-        for index, source in enumerate(self.sources()):
-            call = choose(source, index, normals)
-            if call is None:
-                unjudged.append(
-                    f"`{source.name}` is a 3D scan; I can read it, but no detector in the catalogue judges scans yet."
-                )
-            elif self._key(call) not in self._numbered:
-                calls.append(call)
-        return calls, unjudged
+        calls = [choose(source, index, normals) for index, source in enumerate(self.sources())]
+        return [call for call in calls if call is not None]
 
     def _key(self, call: ToolCall) -> str:
         source, normals = self.sources()[call.source], self.sources("normal")
         return self.toolbox.key(call, source, [n for n in normals if n.kind == source.kind])
 
     def run(self, call: ToolCall, sink: Sink | None = None) -> tuple[Investigation, bool]:
-        """Run a call and number its evidence in this chat; returns the investigation and whether it came from the cache."""
+        """Run a call and number its evidence in this chat; returns the investigation and whether it came from the cache.
+
+        What fixed rules would not have chosen is a second look: evidence, but no part of what is known of the source.
+        """
         source = self.sources()[call.source]
-        found, cached = self.toolbox.run(call, source, self.sources("normal"), sink)
+        required = call in self.chosen()
+        most_s = float("inf") if required else SECOND_LOOK_S
+        found, cached = self.toolbox.run(call, source, self.sources("normal"), sink, most_s=most_s)
+        if self.judge is not None and required:
+            found = self.judge.graded(found, source, self.sources("normal"))
         numbered = found.numbered(self._store.add_evidence(self._thread, found.evidence))
-        key = self._key(call)
-        self._numbered[key] = numbered
-        batch = next((b for b in self._given("input")[0] if any(s is source for s in self._open(b)[0])), ())
-        self._store.add_examined(self._thread, source.name, key, [path for path in batch if path not in self._gone])
+        if required:
+            key = self._key(call)
+            self._numbered[key] = numbered
+            batch = next((b for b in self._given("input")[0] if any(s is source for s in self._open(b)[0])), ())
+            self._store.add_examined(self._thread, source.name, key, [path for path in batch if path not in self._gone])
         return numbered, cached
 
     def investigations(self) -> list[Investigation]:
         """What is known of every source under the normals now in force, in source order, then of sources whose files are gone."""
-        normals = self.sources("normal")
         found = []
-        for index, source in enumerate(self.sources()):
-            call = choose(source, index, normals)
-            if call is None:
-                continue
+        for call in self.chosen():
             key = self._key(call)
             if key not in self._numbered and self._store.cached(key) is not None:
                 self.run(call)
             if key in self._numbered:
                 found.append(self._numbered[key])
         return found + self.kept()
+
+    def have_judged(self) -> None:
+        """Let the chat's model say how bad the worst findings in pictures are; what it judges gets evidence of its own."""
+        sources, normals = self.sources(), self.sources("normal")
+        known = [call for call in self.chosen() if self._key(call) in self._numbered]
+        if self.judge is None or not (known := [call for call in known if self.judge.sees(sources[call.source].kind)]):
+            return
+        found = [(self.toolbox.run(call, sources[call.source], normals)[0], sources[call.source]) for call in known]
+        self.judge.ask(found, normals)
+        for call, (inv, source) in zip(known, found, strict=True):
+            graded = self.judge.graded(inv, source, normals)
+            self._numbered[self._key(call)] = graded.numbered(self._store.add_evidence(self._thread, graded.evidence))
 
     def context(self, previous: Sequence[Request]) -> Context:
         """What a question may refer to."""
@@ -217,10 +243,11 @@ class Workbench:
             )
             for f in numbered_findings(self.investigations())
         )  # fmt: skip
-        infos = (*(self._info(s) for s in self.sources()), *(describe_kept(inv) for inv in self.kept()))
+        infos = (*(self.info(s) for s in self.sources()), *(describe_kept(inv) for inv in self.kept()))
         return Context(sources=infos, previous=tuple(previous), findings=findings)
 
-    def _info(self, source: Source) -> SourceInfo:
+    def info(self, source: Source) -> SourceInfo:
+        """What a question may name of an open source."""
         if source.key not in self._infos:
             self._infos[source.key] = describe_source(source)
         return self._infos[source.key]

@@ -34,9 +34,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from core.errors import ModelOutputError, TelltaleError, ToolRetry, UnknownName, UserError
 from core.progress import step
 from models.chat.connection import Address, client, key_for, without_key
-from models.chat.endpoint_errors import Asked, explained, is_passing, is_wire_error, is_without_tools, retry_after
+from models.chat.endpoint_errors import Asked, explained, is_passing, is_too_long, is_wire_error, is_without_tools, retry_after
 from models.chat.endpoint_stream import Answer, Clock, Patience
 from models.chat.failures import BrokenAnswer, one_line
+from models.chat.giving_way import lighter
 from models.chat.messages import MAX_PICTURES, MAX_SIDE, pictures_after_tools, prepared
 from models.chat.timing import Stopwatch
 from models.chat.tool_calls import ask_again, given_up, read_calls, schemas
@@ -54,18 +55,20 @@ _PASSED_ON = ("tools", "tool_choice", "parallel_tool_calls", "response_format", 
 
 @dataclass
 class _Course:
-    """One question on its way: the server, the limits, and how often it was sent."""
+    """One question on its way: the server, the limits, how often it was sent, and what of it gave way."""
 
     server: AsyncOpenAI
     clock: Clock
     watch: Stopwatch
     attempts: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class EndpointChat(BaseChatModel):
     """A chat model behind an OpenAI-compatible server; open it with `open_endpoint`.
 
-    `response_metadata` of an answer holds `finish_reason` ("length": cut by `max_tokens`), `model_name` and `timing`.
+    `response_metadata` of an answer holds `finish_reason` ("length": cut by `max_tokens`), `model_name`, `timing` and `notes` (what of a
+    question that was too long gave way).
 
     Raises:
         UserError: no server, no access, too many requests; `UnknownName`: no such model (the message lists those served).
@@ -206,7 +209,7 @@ class EndpointChat(BaseChatModel):
                 course = _Course(server, clock, watch)
                 for last in (False, True):
                     course.attempts = 0
-                    answer = await self._opened(course, ready, options)
+                    answer = await self._fitting(course, ready, options)
                     silent = bool(last and shown)  # words already passed on are not said twice
                     async with aclosing(answer), aclosing(answer.pieces()) as pieces:
                         async for piece in pieces:
@@ -222,13 +225,31 @@ class EndpointChat(BaseChatModel):
                         if last:
                             raise given_up(self.model, problem) from None
                         ready = [*ready, *ask_again(answer.calls, answer.text, problem)]
-            yield ChatGenerationChunk(message=self._last(answer, calls, watch))
+            yield ChatGenerationChunk(message=self._last(answer, calls, course))
         except Exception as error:
             if not isinstance(error, TelltaleError) and not is_wire_error(error):
                 raise
             failure = explained(error, self._asked(course.attempts if course and not shown else 1))
         if failure is not None:  # raised out here, so that nothing with headers and bodies hangs on it
             raise BrokenAnswer(str(failure), partial="".join(shown)) if shown else failure
+
+    async def _fitting(self, course: _Course, messages: Sequence[BaseMessage], options: dict[str, Any]) -> Answer:
+        """An answer that has begun; pictures give way where the server says that the question is too long."""
+        try:
+            return await self._opened(course, messages, options)
+        except APIError as error:
+            if not is_too_long(error):
+                raise
+            refused = error
+        for less, note in lighter(messages):
+            log.info("endpoint %s: the question is too long. %s", self.model, note)
+            course.attempts, course.notes = 0, (note,)
+            try:
+                return await self._opened(course, less, options)
+            except APIError as error:
+                if not is_too_long(error):
+                    raise
+        raise refused
 
     async def _opened(self, course: _Course, messages: Sequence[BaseMessage], options: dict[str, Any]) -> Answer:
         """An answer that has begun; trouble before that is retried."""
@@ -287,7 +308,7 @@ class EndpointChat(BaseChatModel):
             why = "used up its tokens before the first word; allow more (max_tokens)" if cut else "gave an empty answer"
             raise ModelOutputError(f"model {self.model!r} {why}.")
 
-    def _last(self, answer: Answer, calls: Sequence[ToolCall], watch: Stopwatch) -> AIMessageChunk:
+    def _last(self, answer: Answer, calls: Sequence[ToolCall], course: _Course) -> AIMessageChunk:
         """The closing chunk: tool calls whole, why it ended, how fast it was."""
         usage = None
         if answer.tokens is not None:
@@ -302,7 +323,8 @@ class EndpointChat(BaseChatModel):
             response_metadata={
                 "finish_reason": answer.finish,
                 "model_name": one_line(answer.model or self.model, longest=100),
-                "timing": watch.read(tokens=answer.tokens).to_json(),
+                "timing": course.watch.read(tokens=answer.tokens).to_json(),
+                "notes": list(course.notes),
             },
             usage_metadata=usage,
             chunk_position="last",

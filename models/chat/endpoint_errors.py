@@ -56,12 +56,19 @@ def is_passing(error: BaseException) -> bool:
     Errors inside a stream carry no status; they count as passing unless they complain about the request itself.
     """
     if isinstance(error, openai.APIStatusError):
-        return error.status_code in _PASSING or error.status_code >= 500
+        return error.status_code in _PASSING or (error.status_code >= 500 and not is_too_long(error))
     if isinstance(error, openai.APIConnectionError):
         return is_lost(error)
     if isinstance(error, openai.APIError):
-        return not (_TOO_LONG.search(str(error)) or (error.type or "").startswith("invalid"))
+        return not (is_too_long(error) or (error.type or "").startswith("invalid"))
     return isinstance(error, HalfStream) or is_lost(error)
+
+
+def is_too_long(error: BaseException) -> bool:
+    """Whether the server says that the question is longer than the model takes."""
+    if isinstance(error, openai.APIStatusError):
+        return error.status_code == 413 or (error.status_code in (400, 422, 500) and bool(_TOO_LONG.search(_said(error))))
+    return isinstance(error, openai.APIError) and bool(_TOO_LONG.search(_said(error)))
 
 
 def is_without_tools(error: BaseException) -> bool:
@@ -121,7 +128,7 @@ def explained(error: BaseException, asked: Asked) -> TelltaleError:
             return ModelOutputError(f"{where} closed the connection before it had answered{again}.")
         return UserError(f"{where} cannot be reached{again}. Start it, or check the address and the port.")
     if isinstance(error, openai.APIError):
-        if _TOO_LONG.search(said):
+        if is_too_long(error):
             return _too_long(asked, said)
         return ModelOutputError(f"{where} broke off with an error{again}: {said}.")
     return ModelOutputError(f"{where} sent something that is not the JSON of the OpenAI protocol ({said}).")
@@ -150,7 +157,7 @@ def _status(error: openai.APIStatusError, asked: Asked, where: str, said: str, a
         )
     if status in (301, 302, 303, 307, 308):
         return UserError(f"{where} points to another address (HTTP {status}), which is not followed. Give the final address.")
-    if status == 413 or (status in (400, 422, 500) and _TOO_LONG.search(said)):
+    if is_too_long(error):
         return _too_long(asked, said)
     if status in (400, 422, 500, 501) and _NO_PICTURES.search(said):
         return BadInput(

@@ -1,11 +1,17 @@
-"""What a chat model's failure means for the conversation: a half answer, and the sentence that says who goes on and why."""
+"""What a chat model's failure means for the conversation: a half answer, and the reason that can be shown."""
 
 from __future__ import annotations
 
-from core.errors import ModelOutputError, TelltaleError
+import logging
+import re
 
+from core.errors import BudgetExceeded, ModelOutputError, TelltaleError
+
+log = logging.getLogger(__name__)
 LONGEST = 300
 """Characters of a reason that are shown."""
+_END = re.compile(r"(?<!\d)[.!?](?=\s|$)|[.!?](?=\s)")
+"""The end of a sentence; "at 3." at the very end may be half a number."""
 
 
 class BrokenAnswer(ModelOutputError):
@@ -20,17 +26,38 @@ class BrokenAnswer(ModelOutputError):
         self.partial = partial
 
 
-def handover(model: str, error: BaseException, *, to: str = "embedded") -> str:
-    """One sentence that says that the tier `to` goes on where `model` failed, and why.
+class AnswerCutOff(BudgetExceeded):
+    """The time or the tokens ran out; `partial` is what was written until then.
 
-    An error Telltale did not raise on purpose is named by its class only: its text was not written to be shown.
-
-    >>> handover("endpoint:qwen3-vl", ModelOutputError("the model refused to answer."))
-    'endpoint:qwen3-vl stopped, so the embedded tier goes on: the model refused to answer.'
+    >>> AnswerCutOff("stopped after 60 s.", partial="The belt").partial
+    'The belt'
     """
-    why = one_line(str(error)).rstrip(".") if isinstance(error, TelltaleError) else type(error).__name__
-    what = "broke off in the middle of its answer" if getattr(error, "partial", "") else "stopped"
-    return f"{model} {what}, so the {to} tier goes on: {why}."
+
+    def __init__(self, message: str, *, partial: str = "") -> None:
+        super().__init__(message)
+        self.partial = partial
+
+
+def finished(text: str) -> str:
+    """The sentences of a half answer that were written to their end.
+
+    >>> finished("The belt slips [E2]. It starts at 3."), finished("The belt")
+    ('The belt slips [E2].', '')
+    """
+    ends = [found.end() for found in _END.finditer(text)]
+    return text[: ends[-1]] if ends else ""
+
+
+def reason(error: BaseException) -> str:
+    """Why a model failed, as the end of a sentence; an error Telltale did not raise on purpose may hold anything and is only named.
+
+    >>> reason(ModelOutputError("the model refused to answer."))
+    'the model refused to answer'
+    """
+    if isinstance(error, TelltaleError):
+        return " ".join(str(error).split()).rstrip(".")
+    log.error("the model failed", exc_info=error)
+    return f"it failed with {type(error).__name__}"
 
 
 def one_line(text: str, *, longest: int = LONGEST) -> str:

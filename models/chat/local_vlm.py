@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +148,13 @@ class LocalVlm(BaseChatModel):
             turn.close()
 
     def _turn(
-        self, messages: Sequence[BaseMessage], stop: Sequence[str], *, tools: Tools = (), tool_choice: str | None = None, **_: Any
-    ) -> Generator[str, None, AIMessage]:
-        """Write one answer, yielding the words of it as they come; a wrong tool call is asked for once more."""
+        self, messages: Sequence[BaseMessage], stop: Sequence[str], *, tools: Tools = (), tool_choice: str | None = None,
+        prefix: Any = None, **_: Any,
+    ) -> Generator[str, None, AIMessage]:  # fmt: skip
+        """Write one answer, yielding the words of it as they come; a wrong tool call is asked for once more.
+
+        `prefix` are soft prompts (1, T, W) of an anomaly adapter, put before every prompt of the answer.
+        """
         watch, deadline = Stopwatch(), time.monotonic() + self.budget_s
         loaded = self.load()
         tools = () if tool_choice == "none" else tools
@@ -161,15 +166,17 @@ class LocalVlm(BaseChatModel):
         problems: tuple[str, ...] = ()
         asked = written = 0
         for attempt in range(2):
-            prompt = self._prompt(loaded, conversation, tools, required)
+            prompt = self._prompt(loaded, conversation, tools, required, spare=0 if prefix is None else int(prefix.shape[1]))
+            inputs, before = _with_prefix(loaded, prompt.inputs, prefix)
             writing = Writing(
-                loaded, prompt.inputs, max_tokens=self.max_tokens, deadline=deadline, watch=watch, temperature=self.temperature,
+                loaded, inputs, max_tokens=self.max_tokens, deadline=deadline, watch=watch, temperature=self.temperature,
                 stop=stop,
             )  # fmt: skip
-            for piece in _words(writing, marked=loaded.native_tools) if tools else writing:
-                if attempt == 0:  # words beside the first call; those beside its repair would say it again
-                    streamed += piece
-                    yield piece
+            with before:
+                for piece in _words(writing, marked=loaded.native_tools) if tools else writing:
+                    if attempt == 0:  # words beside the first call; those beside its repair would say it again
+                        streamed += piece
+                        yield piece
             asked += prompt.tokens
             written += writing.tokens
             notes = notes or prompt.notes
@@ -197,8 +204,10 @@ class LocalVlm(BaseChatModel):
             "larger model."
         )
 
-    def _prompt(self, loaded: LoadedVlm, conversation: Sequence[BaseMessage], tools: Tools, required: str | None) -> Any:
-        """The conversation as tensors that leave room for the answer."""
+    def _prompt(
+        self, loaded: LoadedVlm, conversation: Sequence[BaseMessage], tools: Tools, required: str | None, *, spare: int = 0
+    ) -> Any:
+        """The conversation as tensors that leave room for the answer and for `spare` tokens before it."""
         instruction = ""
         if tools and not loaded.native_tools:
             described = [{"description": "", "parameters": {}, **tool["function"]} for tool in tools]
@@ -206,13 +215,24 @@ class LocalVlm(BaseChatModel):
         turns = to_turns(
             conversation, native_tools=loaded.native_tools, video=loaded.video, marks=loaded.marks, instruction=instruction
         )
-        room = min(self.max_context, loaded.context) - self.max_tokens
+        room = min(self.max_context, loaded.context) - self.max_tokens - spare
         if room < 1:
             raise BadInput(
                 f"{self.model} takes {loaded.context:,} tokens in all; max_tokens={self.max_tokens:,} leaves no room to ask."
             )
         tiles = loaded.device.type == "cuda" if self.tiles is None else self.tiles
         return fit(loaded, turns, tools=tools, room=room, tiles=tiles)
+
+
+def _with_prefix(loaded: LoadedVlm, inputs: dict[str, Any], prefix: Any) -> tuple[dict[str, Any], Any]:
+    """The tensors of a prompt with room for soft prompts, and the block in which the model reads them there."""
+    if prefix is None:
+        return inputs, nullcontext()
+    from models.anomaly_adapter.prompt_learner import placeholder, prefixed, with_room
+
+    token = placeholder(loaded.model)
+    roomy = with_room(inputs, token)
+    return roomy, prefixed(loaded.model, prefix, token, ids=roomy["input_ids"])
 
 
 def _words(writing: Writing, *, marked: bool) -> Iterator[str]:

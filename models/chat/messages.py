@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MAX_SIDE = 1024
 """Pixels of a picture's longer side that are sent; vision models scale larger ones down themselves."""
 MAX_PICTURES = 64
+LEFT_OUT = "[a picture was left out here: no room]"
 _CONTROL = re.compile(
     r"<\|[^<>|\n]{1,40}\|>|</?s>|\[/?INST\]|<(?:start|end)_of_\w+>|</?tool_(?:call|response)>|<(?:image|video|fake_token_around_image)>"
 )

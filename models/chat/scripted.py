@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from core import errors
 from core.errors import BadInput, TelltaleError, ToolRetry
-from models.chat.failures import BrokenAnswer, one_line
+from models.chat.failures import AnswerCutOff, BrokenAnswer, one_line
 from models.chat.timing import Stopwatch
 from models.chat.tool_calls import RawCall, ask_again, given_up, read_calls
 
@@ -37,8 +37,17 @@ MAX_SCRIPT_BYTES = 4 * 2**20
 _WORDS = re.compile(r"\S+\s*|\s+")
 _FAILURES: dict[str, type[TelltaleError]] = {
     kind.__name__: kind
-    for kind in (errors.ModelOutputError, errors.UserError, errors.BadInput, errors.UnknownName, errors.BudgetExceeded)
+    for kind in (
+        errors.ModelOutputError,
+        errors.UserError,
+        errors.BadInput,
+        errors.UnknownName,
+        errors.BudgetExceeded,
+        AnswerCutOff,
+    )
 }
+_HALF: dict[str, type[AnswerCutOff] | type[BrokenAnswer]] = {"AnswerCutOff": AnswerCutOff}
+"""What an answer that breaks off after some words is; by default a `BrokenAnswer`."""
 
 
 class ScriptedCall(BaseModel):
@@ -69,7 +78,9 @@ class Reply(BaseModel):
     delay_s: float = Field(default=0.0, ge=0, le=600)
     pace_s: float = Field(default=0.0, ge=0, le=60)
     error: str | None = None
-    error_class: Literal["ModelOutputError", "UserError", "BadInput", "UnknownName", "BudgetExceeded"] = "ModelOutputError"
+    error_class: Literal["ModelOutputError", "UserError", "BadInput", "UnknownName", "BudgetExceeded", "AnswerCutOff"] = (
+        "ModelOutputError"
+    )
     finish_reason: str | None = None
 
     @field_validator("matching")
@@ -195,7 +206,9 @@ class ScriptedChat(BaseChatModel):
                 yield ChatGenerationChunk(message=AIMessageChunk(content=word))
             shown = shown or bool(reply.text)
             if reply.error is not None:
-                raise BrokenAnswer(reply.error, partial=reply.text) if shown else _FAILURES[reply.error_class](reply.error)
+                if not shown:
+                    raise _FAILURES[reply.error_class](reply.error)
+                raise _HALF.get(reply.error_class, BrokenAnswer)(reply.error, partial=reply.text)
             raw = [RawCall(name=call.name, arguments=_text(call)) for call in reply.tool_calls]
             try:
                 if self.checked and tools:

@@ -6,7 +6,7 @@ Every tier measures with the same `Stopwatch` and hands the result on as `AIMess
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 
@@ -67,3 +67,15 @@ class Stopwatch:
             tokens=count,
             tokens_per_s=round((count - 1) / span, 2) if span > 0 and count > 1 else 0.0,
         )
+
+
+def speed(timing: Mapping[str, float]) -> str:
+    """An answer's timing (as in `response_metadata`) for the step display; empty when it was not measured.
+
+    >>> speed({"first_token_s": 0.84, "tokens_per_s": 31.2}), speed({})
+    ('first token after 0.8 s, 31 tokens/s', '')
+    """
+    if "first_token_s" not in timing:
+        return ""
+    rate = f", {timing['tokens_per_s']:.0f} tokens/s" if timing.get("tokens_per_s") else ""
+    return f"first token after {timing['first_token_s']:.1f} s{rate}"

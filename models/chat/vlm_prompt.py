@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.errors import BadInput
+from models.chat.messages import LEFT_OUT
 from models.chat.vlm_messages import Clip, Medium, Turns
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ TILED_PICTURES = 2
 """So many pictures at most are shown in tiles by models that can; tiles multiply the tokens."""
 CLOCK_HZ = 1000.0
 """Frame indices are given in milliseconds at this rate, so that uneven times are kept."""
-_LEFT_OUT = "[a picture was left out here: no room]"
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class _Draft:
         if key not in self._costs:
             medium, processor = self.turns.media[i], self.loaded.processor
             if level >= _last(medium):
-                self._costs[key] = len(processor.tokenizer(_LEFT_OUT)["input_ids"])
+                self._costs[key] = len(processor.tokenizer(LEFT_OUT)["input_ids"])
             else:
                 text = processor.video_token if isinstance(medium, Clip) else processor.image_token
                 self._costs[key] = int(self._process(text, [(medium, level)])["input_ids"].shape[1])
@@ -149,7 +149,7 @@ class _Draft:
             {
                 **turn,
                 "content": [
-                    {"type": "text", "text": _LEFT_OUT} if "medium" in block and gone[block["medium"]] else
+                    {"type": "text", "text": LEFT_OUT} if "medium" in block and gone[block["medium"]] else
                     {"type": block["type"]} if "medium" in block else block
                     for block in turn["content"]
                 ],

@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.errors import BadInput, BudgetExceeded
+from core.errors import BadInput
 from core.progress import step
+from models.chat.failures import AnswerCutOff
 from models.chat.timing import Stopwatch
 
 if TYPE_CHECKING:
@@ -22,18 +23,6 @@ if TYPE_CHECKING:
     from models.chat.vlm_loading import LoadedVlm
 
 POLL_S = 0.1
-
-
-class AnswerCutOff(BudgetExceeded):
-    """The time or the tokens ran out; `partial` is what was written until then.
-
-    >>> AnswerCutOff("stopped after 60 s.", partial="The belt").partial
-    'The belt'
-    """
-
-    def __init__(self, message: str, *, partial: str = "") -> None:
-        super().__init__(message)
-        self.partial = partial
 
 
 class _Stopped(Exception):

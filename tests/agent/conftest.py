@@ -12,8 +12,18 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from asking import SAMPLES, ask
+from tier_models import TIER, model_of
 
 from agent.session import Session
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Every session that names no model uses the tier of `TELLTALE_TEST_TIER`."""
+    with pytest.MonkeyPatch.context() as patch, model_of(TIER, tmp_path_factory.mktemp("tier")) as model:
+        patch.setitem(Session.__init__.__kwdefaults__, "model", model)
+        yield
+
 
 Reopen = Callable[[str], Session]
 NORMAL = {"tiles": [SAMPLES / "tiles_normal"]}

@@ -49,8 +49,8 @@ def test_a_file_given_again_stays_one_source(bench: Workbench, tmp_path: Path) -
     give(bench, copied(first, tmp_path / "c" / "renamed.csv"))
     give(bench, first)
     assert [source.name for source in bench.sources()] == ["pump.csv"]
-    assert len(bench.plan()[0]) == 1
-    bench.run(bench.plan()[0][0])
+    assert len(bench.missing()) == 1
+    bench.run(bench.missing()[0])
     assert len(bench.investigations()) == 1
 
 

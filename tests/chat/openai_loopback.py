@@ -57,7 +57,8 @@ class Handler(BaseHTTPRequestHandler):
         if body["model"] not in self.server.models:
             return self.answer(404, {"error": {"message": f"The model `{body['model']}` does not exist."}})
         with self.server.lock:
-            step = self.server.steps.pop(0) if self.server.steps else status(500, "no step left")
+            steps = self.server.plans if body.get("tools") and self.server.plans is not None else self.server.steps
+            step = steps.pop(0) if steps else say("done") if steps is self.server.plans else status(500, "no step left")
         try:
             step(self)
         except (BrokenPipeError, ConnectionResetError):
@@ -138,6 +139,8 @@ class _Nowhere:
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     steps: list[Step]
+    plans: list[Step] | None = None
+    """Steps for requests that offer tools, where they are not taken from `steps`; after the last, nothing more is wanted."""
     requests: list[Request]
     models: list[str]
     key: str

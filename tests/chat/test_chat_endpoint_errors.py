@@ -119,7 +119,45 @@ def test_no_server():
     url = f"http://127.0.0.1:{free_port()}/v1"
     for call in (lambda chat: chat.invoke("?"), lambda chat: chat.check()):
         with pytest.raises(UserError, match=r"cannot be reached\. Start it, or check the address"):
-            call(open_endpoint("eyes", url, attempts=2, first_wait_s=0.01))
+            call(open_endpoint("eyes", url))
+
+
+def test_a_server_that_refuses_the_connection_is_not_waited_for():
+    chat = open_endpoint("eyes", f"http://127.0.0.1:{free_port()}/v1")
+    chat.attempts, start = 4, time.monotonic()
+    with pytest.raises(UserError, match=r"cannot be reached\."):
+        chat.invoke("?")
+    assert time.monotonic() - start < chat.first_wait_s
+
+
+TOO_LONG = status(400, "This model's maximum context length is 4096 tokens")
+
+
+def pictures(n):
+    from numpy import full
+
+    from models.chat.messages import picture_block
+
+    return [picture_block(full((600, 800, 3), 20 * i, "uint8")) for i in range(n)]
+
+
+def test_pictures_give_way_until_the_question_fits(server):
+    server.will(TOO_LONG, TOO_LONG, TOO_LONG, say("ok"))
+    answer = open_endpoint("eyes", server.url).invoke([HumanMessage([{"type": "text", "text": "which?"}, *pictures(4)])])
+    sent = [[block["type"] for block in request.messages[0]["content"]] for request in server.requests]
+    assert [kinds.count("image_url") for kinds in sent] == [4, 4, 2, 1]
+    assert len(json.dumps(server.requests[1].body)) < len(json.dumps(server.requests[0].body))
+    assert sent[3] == ["text", "text", "text", "text", "image_url"]  # the newest stays, the others are said to be left out
+    assert "left out here" in server.requests[3].messages[0]["content"][1]["text"]
+    assert answer.response_metadata["notes"] == ["Of 4 pictures the oldest 3 left out."]
+
+
+def test_words_never_give_way(server):
+    server.will(*[TOO_LONG] * 4)
+    with pytest.raises(BadInput, match="too long"):
+        open_endpoint("eyes", server.url).invoke([HumanMessage([{"type": "text", "text": "which?"}, *pictures(1)])])
+    assert len(server.requests) == 3  # as it is, smaller, without
+    assert all("which?" in json.dumps(request.body) for request in server.requests)
 
 
 def test_no_connection_in_time():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 
 from core.errors import BadInput, ModelOutputError, ToolRetry, UnknownName
-from models.chat.failures import BrokenAnswer, handover, one_line
+from models.chat.failures import BrokenAnswer, finished, one_line, reason
 from models.chat.messages import picture_block, prepared
 from models.chat.tiers import FORMS, Tier, open_chat
 from models.chat.timing import Stopwatch
@@ -94,11 +94,9 @@ def test_reading_names_loads_no_model_library():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
-def test_handover_names_reason_and_hides_foreign_words():
-    assert handover("local:a", BrokenAnswer("it fell silent.", partial="The")) == (
-        "local:a broke off in the middle of its answer, so the embedded tier goes on: it fell silent."
-    )
-    assert handover("local:a", ValueError("secret path")) == "local:a stopped, so the embedded tier goes on: ValueError."
+def test_a_reason_is_one_line_and_hides_foreign_words():
+    assert reason(BrokenAnswer("it fell\nsilent.", partial="The")) == "it fell silent"
+    assert reason(ValueError("secret path")) == "it failed with ValueError"
     assert issubclass(BrokenAnswer, ModelOutputError)
 
 
@@ -214,3 +212,17 @@ def test_a_picture_too_large_is_refused_by_its_header(monkeypatch):
 def test_a_stopwatch_without_tokens():
     timing = Stopwatch(clock=iter([0.0, 2.0]).__next__).read()
     assert (timing.first_token_s, timing.tokens, timing.tokens_per_s) == (2.0, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("half", "whole"),
+    [
+        ("The belt slips [E2]. It is at 3.", "The belt slips [E2]."),
+        ("It is at 3.5 s [E2]. Then", "It is at 3.5 s [E2]."),
+        ("One line.\nAnother li", "One line."),
+        ("", ""),
+        ("no end", ""),
+    ],
+)
+def test_of_a_half_answer_the_finished_sentences_stay(half, whole):
+    assert finished(half) == whole

@@ -79,8 +79,13 @@ def _tokenizer(special: list[str], end: str, plain: tuple[str, ...] = ()) -> Any
     )  # fmt: skip
 
 
-def build_qwen(folder: Path, *, context: int = 4096, seed: int = 0) -> tuple[Any, Any]:
-    """A Qwen3-VL of 0.2 million parameters; returns (model, processor) after saving both to `folder`."""
+def build_qwen(
+    folder: Path, *, context: int = 4096, seed: int = 0, words: tuple[str, ...] = (), eyes: int = 32
+) -> tuple[Any, Any]:
+    """A Qwen3-VL of 0.2 million parameters; returns (model, processor) after saving both to `folder`.
+
+    `words` become tokens; `eyes` is how wide its vision part is, at least 64 where it is to be quantised.
+    """
     import torch
     from transformers import (
         Qwen2VLImageProcessor,
@@ -90,7 +95,7 @@ def build_qwen(folder: Path, *, context: int = 4096, seed: int = 0) -> tuple[Any
         Qwen3VLVideoProcessor,
     )
 
-    tokenizer = _tokenizer(QWEN_SPECIAL, "<|im_end|>", ("<tool_call>", "</tool_call>"))
+    tokenizer = _tokenizer(QWEN_SPECIAL, "<|im_end|>", ("<tool_call>", "</tool_call>", *words))
     ids = {token: tokenizer.convert_tokens_to_ids(token) for token in QWEN_SPECIAL}
     pixels = {"shortest_edge": 32 * 32, "longest_edge": 64 * 2**20}
     processor = Qwen3VLProcessor(
@@ -106,7 +111,7 @@ def build_qwen(folder: Path, *, context: int = 4096, seed: int = 0) -> tuple[Any
             "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 2, 2]},
         },
         vision_config={
-            "depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64, "patch_size": 16, "out_hidden_size": 64,
+            "depth": 2, "hidden_size": eyes, "num_heads": 2, "intermediate_size": 64, "patch_size": 16, "out_hidden_size": 64,
             "num_position_embeddings": 64, "deepstack_visual_indexes": [0],
         },
         image_token_id=ids["<|image_pad|>"], video_token_id=ids["<|video_pad|>"], vision_start_token_id=ids["<|vision_start|>"],
@@ -157,6 +162,20 @@ def build_smol(folder: Path, *, context: int = 4096, seed: int = 0) -> tuple[Any
     torch.manual_seed(seed)
     model = SmolVLMForConditionalGeneration(config).eval()
     return _saved(model, processor, folder, ids["<end_of_utterance>"], ids["<|endoftext|>"])
+
+
+def build_parrot(folder: Path, call: str, *, context: int = 4096) -> None:
+    """A Qwen3-VL that answers everything with one tool call: it attends to nothing, each token only tells the next."""
+    import torch
+
+    model, processor = build_qwen(folder, context=context, words=(call,))
+    for layer in model.model.language_model.layers:
+        with torch.no_grad():
+            layer.self_attn.o_proj.weight.zero_()
+        layer.self_attn.requires_grad_(False)
+    prompt = processor(text=["<|im_start|>assistant\n"], return_tensors="pt", add_special_tokens=False)
+    assert teach(model, processor, [(prompt, f"<tool_call>{call}</tool_call>")]) < 0.05
+    model.save_pretrained(folder)
 
 
 def _saved(model: Any, processor: Any, folder: Path, end: int, pad: int) -> tuple[Any, Any]:
