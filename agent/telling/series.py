@@ -103,12 +103,14 @@ def _changed(facts: Any) -> str:
 
 
 def when(finding: Finding) -> str:
-    """Start, end and peak, with the rows of the file."""
-    facts = finding.evidence.facts
+    """What, and its start, end and peak, with the rows of the file."""
+    facts: Any = finding.evidence.facts
     start, end, peak = span(finding)
+    kind = str(facts["changes"][0]["kind"])
     return (
-        f"From {time_said(facts, start)} to {time_said(facts, end)} (rows {facts['first_row']} to {facts['last_row']}), strongest at "
-        f"{time_said(facts, peak)} {cite(finding.evidence)}."
+        f"{kind[:1].upper()}{kind[1:]} in {name(facts['changes'][0]['channel'])} from {time_said(facts, start)} to "
+        f"{time_said(facts, end)} (rows {facts['first_row']} to {facts['last_row']}), strongest at {time_said(facts, peak)} "
+        f"{cite(finding.evidence)}."
     )
 
 

@@ -68,15 +68,19 @@ def describe(finding: Finding) -> str:
 
 def what(finding: Finding) -> str:
     """What was unusual."""
+    return f"{_said(finding)} {cite(finding.evidence)}."
+
+
+def _said(finding: Finding) -> str:
     said = str(finding.evidence.facts["what"])
-    return f"{said[:1].upper()}{said[1:]} {cite(finding.evidence)}."
+    return said[:1].upper() + said[1:]
 
 
 def when(finding: Finding) -> str:
-    """Start, end and peak."""
+    """What, and its start, end and peak."""
     start, end, peak = span(finding)
     length = duration(fact_number(finding.evidence.facts, "length_s"))
-    return f"From {moment(start)} to {moment(end)} ({length}), strongest at {moment(peak)} {cite(finding.evidence)}."
+    return f"{_said(finding)} from {moment(start)} to {moment(end)} ({length}), strongest at {moment(peak)} {cite(finding.evidence)}."
 
 
 def where(finding: Finding) -> str:
