@@ -4,13 +4,14 @@
 # make bench  set up, then measure on the real data sets under TELLTALE_DATA
 # make docs   renew README's table and docs/detectors.md from the catalogue
 #
-# PYTHON=python3.12 chooses the interpreter (3.11 or newer). PIP_ARGS is passed to pip, e.g. to name the index of torch CPU builds,
-# which are smaller by gigabytes.
+# WORKERS=1 runs the tests in one process. PYTHON=python3.12 chooses the interpreter (3.11 or newer). PIP_ARGS is passed to pip,
+# e.g. to name the index of torch CPU builds, which are smaller by gigabytes.
 
 VENV := .venv
 BIN := $(VENV)/bin
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
 PIP_ARGS ?=
+WORKERS ?= 2
 
 export HF_HUB_OFFLINE := 1
 export LANGSMITH_TRACING := false
@@ -30,7 +31,7 @@ test: setup-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 bench: setup
 	$(BIN)/python -m benchmarks.run $(or $(SUITE),all)
