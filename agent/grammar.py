@@ -1,8 +1,8 @@
 """From a message to a `Request`: the embedded tier's understanding of a question, by rules.
 
 `understand` tidies the text, reads targets, times and intents (`agent.reading`, `agent.times`, `agent.intents`), and fills what a
-follow-up leaves out from the question before it. Sentence embeddings are asked only when no rule fires. It never raises on any
-text, and what it guessed or did not understand is said in `Request.notes`.
+follow-up leaves out from the question before it. What a sentence leans to (`agent.leaning`) is asked where no rule fires. It never
+raises on any text, and what it guessed or did not understand is said in `Request.notes`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent.intents import Embed, nearest_intent, read_intents
+from agent.intents import read_intents
+from agent.leaning import NEAR, SURE, SURE_OF_TALK, TALKS, Embed, lean
 from agent.question import Context, Intent, Request, SampleRef, SourceInfo, TimeRange
 from agent.reading.channels import find_channels
 from agent.reading.concepts import (
@@ -27,6 +28,7 @@ from agent.reading.concepts import (
 from agent.reading.entities import find_entities
 from agent.reading.expectation import read_expectation
 from agent.reading.findings import find_references, places_of_findings, relative_times
+from agent.reading.fragments import concept_of_fragment, read_fragment
 from agent.reading.names import Named, blank
 from agent.reading.photos import find_samples, find_sources
 from agent.reading.phrases import either, word, wordlist
@@ -65,6 +67,9 @@ _REFERRING: frozenset[Intent] = frozenset(
 )
 _NEEDS_NO_FILES: frozenset[Intent] = frozenset(("help", "greeting", "unsupported", "define_rule", "undo", "reset"))
 _VAGUE: frozenset[Intent] = frozenset(("exists", "what", "list", "explain"))
+_BROADLY_READ: frozenset[Intent] = frozenset(("exists", "what"))
+"""Intents whose rules are broad enough to be wrong where no word says outright what is asked."""
+_ASKING_WORD = re.compile(r"\b(?:when|where|which|who|whose|whom|why|how)\b")
 _KEEPS_NAMES = 500
 """Names per source whose words are protected from mending."""
 
@@ -72,14 +77,14 @@ _KEEPS_NAMES = 500
 def understand(question: str, context: Context, *, embed: Embed | None = None) -> Request:
     """Read what `question` asks for, given what the chat knows; never raises on any text.
 
-    `embed` (texts -> (N, 384) unit vectors) is asked only when no rule fires; without it `models.text.embed` is imported then.
+    `embed` (texts -> vectors, by default `agent.leaning.vectors`) is asked only when no rule fires, or a broad one alone.
 
     >>> pump = SourceInfo(name="pump.csv", kind="series", channels=("temp", "flow"), duration_s=600.0)
     >>> request = understand("when did the temp go wrong after 2:00?", Context(sources=(pump,)))
     >>> request.intents, request.channels, [(t.start_s, t.end_s) for t in request.times]
     (('when',), ('temp',), [(120.0, 600.0)])
     """
-    text = tidy(question, keep=_known_words(question, context))
+    text = tidy(question, keep=_known_words(question, context), widely=True)
     named = _targets(text, question, context)
     found = read_intents(text.plain)
     request = Request(
@@ -90,9 +95,11 @@ def understand(question: str, context: Context, *, embed: Embed | None = None) -
         concept=None if found.rule else read_concept(text.open, named.spans, found.intents),
         negation=read_negation(text.plain, found.intents), notes=named.notes,
     )  # fmt: skip
-    request = _decide(request, text, bool(named.spans or named.unknown), context, embed)
-    if request.decided_by == "follow-up" and request.concept is None:  # "and what about a cat?"
+    request = _decide(request, text, named, context, embed)
+    if request.decided_by == "similarity" or (request.decided_by == "follow-up" and request.concept is None):  # "and a cat?"
         request = replace(request, concept=read_concept(text.open, named.spans, request.intents))
+    if request.decided_by == "similarity":
+        request = replace(request, negation=read_negation(text.plain, request.intents))
     new = context.fresh and not request.targeted
     request = replace(request, sources=context.fresh) if new else _inherit(request, text, context)
     request = replace(request, expects=read_expectation(text.plain, request.intents))
@@ -121,7 +128,8 @@ def _targets(text: Tidy, question: str, context: Context) -> _Targets:
     parts: list[Named] = [find_sources(words, context)]
     timed = _timed_sources(parts[0].sources, context)
     read = find_times(words, timed, now=context.now)
-    parts.append(find_samples(words, context, blocked=(*read.spans, *places_of_findings(words, context))))
+    when = read.spans if timed else ()  # photos alone have no times: "between 1 and 9" counts them
+    parts.append(find_samples(words, context, blocked=(*when, *places_of_findings(words, context))))
     rest = blank(words, [*read.spans, *parts[-1].spans])
     for source in context.sources:
         if parts[0].sources and source.name not in parts[0].sources:
@@ -160,17 +168,22 @@ def _timed_sources(named: Sequence[str], context: Context) -> list[SourceInfo]:
     return timed
 
 
-def _decide(request: Request, text: Tidy, names: bool, context: Context, embed: Embed | None) -> Request:
+def _decide(request: Request, text: Tidy, named: Named, context: Context, embed: Embed | None) -> Request:
     """Give a message without a clear intent one: from the question before, from what it names, or by similarity."""
     previous = next((r for r in reversed(context.previous) if not set(r.intents) <= _NEEDS_NO_FILES), None)
     asked = tuple(intent for intent in request.intents if intent != "greeting")
     adjusting = bool(request.sensitivity or request.min_severity)
-    names = names or request.targeted
+    names = bool(named.spans or named.unknown) or request.targeted
     if asked and not (adjusting and set(asked) <= _VAGUE):
-        return request
+        return request if adjusting else _outvoted(request, text, embed)
     if request.intents == ("greeting",) and not names and not adjusting:
         return request
-    if previous is not None and (adjusting or names or either("follow").search(text.plain)):
+    follows = previous is not None and bool(either("follow").search(text.plain))
+    noted = () if adjusting or follows or text.language == "other" else read_fragment(text.open, named.spans)
+    if noted:
+        concept = concept_of_fragment(text.open, named.spans) if noted == ("exists",) else None
+        return _outvoted(replace(request, intents=noted, concept=request.concept or concept), text, embed)
+    if previous is not None and (adjusting or names or follows):
         kept = tuple(intent for intent in previous.intents if intent not in _NEEDS_NO_FILES)
         if kept == ("overview",) and names and not adjusting:
             kept = ("what",)
@@ -180,24 +193,40 @@ def _decide(request: Request, text: Tidy, names: bool, context: Context, embed: 
     if re.search(rf"\b{word('finding')}\b", text.plain):
         return replace(request, intents=("exists",))
     if names:
-        return replace(request, intents=("what",), decided_by="default")
+        return _outvoted(replace(request, intents=("what",), decided_by="default"), text, embed)
     if not re.search(r"\w", text.plain):
         return replace(request, intents=("overview",) if context.sources else ("help",), decided_by="default")
     return _by_similarity(request, text, context, embed)
 
 
+def _lean(text: Tidy, embed: Embed | None) -> tuple[Intent, float] | None:
+    """What the sentence leans to by the packaged weights; None in a language that is not read."""
+    if text.language == "other" or not re.search(r"[a-z]", text.plain):
+        return None
+    near = lean(text.plain, embed)
+    return None if near is not None and near[0] == "define_rule" and text.asks else near  # nobody defines by asking
+
+
+def _leant(request: Request, intent: Intent) -> Request:
+    reason = OUTSIDE if intent == "unsupported" else request.reason
+    return replace(request, intents=(intent,), decided_by="similarity", reason=reason)
+
+
+def _outvoted(request: Request, text: Tidy, embed: Embed | None) -> Request:
+    """A reading that rests on broad words ("is …?", "anything …") gives way to what the whole sentence surely leans to."""
+    if len(request.intents) != 1 or request.intents[0] not in _BROADLY_READ or _ASKING_WORD.search(text.plain):
+        return request
+    near = _lean(text, embed)
+    if near is None or near[1] < (SURE_OF_TALK if near[0] in TALKS else SURE) or near[0] == request.intents[0]:
+        return request
+    return _leant(request, near[0])
+
+
 def _by_similarity(request: Request, text: Tidy, context: Context, embed: Embed | None) -> Request:
     """The intent whose examples lie nearest; without any near one, an overview and the honest note."""
-    near: tuple[Intent, float] | None = None
-    if text.language != "other":
-        if embed is None:
-            from models.text import embed as encode
-
-            embed = encode
-        near = nearest_intent(text.plain[:400], embed)
-    if near is not None:
-        reason = OUTSIDE if near[0] == "unsupported" else request.reason
-        return replace(request, intents=(near[0],), decided_by="similarity", reason=reason)
+    near = _lean(text, embed)
+    if near is not None and near[1] >= NEAR:
+        return _leant(request, near[0])
     intents: tuple[Intent, ...] = ("overview",) if context.sources else ("help",)
     return replace(request, intents=intents, decided_by="default", notes=(*request.notes, NOT_UNDERSTOOD))
 
@@ -209,8 +238,10 @@ def _inherit(request: Request, text: Tidy, context: Context) -> Request:
         return request
     said = re.findall(r"\w+", text.plain)
     elliptic = not request.targeted and request.concept is None and len(said) <= ELLIPSIS_WORDS and not _says_something(said)
+    beside = _photo_beside(text, previous, context) if not request.samples else ()
     if not (
-        request.decided_by == "follow-up"
+        beside
+        or request.decided_by == "follow-up"
         or elliptic
         or either("follow").search(text.plain)
         or either("anaphor").search(text.plain)
@@ -219,7 +250,6 @@ def _inherit(request: Request, text: Tidy, context: Context) -> Request:
     measured = any(find_comparison(text.plain, s) for s in context.sources if s.kind == "series" and previous.channels)
     broad = bool(_BROAD & set(request.intents)) and "intents" not in request.inherited and not measured
     taken = {name: kept for name, kept in _targets_before(request, previous).items() if name == "sources" or not broad}
-    beside = _photo_beside(text, previous, context) if not request.samples else ()
     if beside:
         request, taken = replace(request, samples=beside, references=()), {n: v for n, v in taken.items() if n != "samples"}
     named = request.samples or request.channels or request.times or request.entities or request.sources

@@ -1,34 +1,25 @@
-"""Which things a message asks for: ordered rules over tidied text, with sentence embeddings as the last resort.
+"""Which things a message asks for: ordered rules over tidied text.
 
 `read_intents` goes through the message sentence by sentence. Rules of higher rank come first and blank the words they explain, so
 that "how do you know when it failed?" is a question about evidence and not about time. The intents come back in the order in
-which the person asked. When no rule fires, `nearest_intent` compares the message with a few examples per intent in MiniLM space
-(Reimers & Gurevych 2019), and below a similarity that is an argument it says that it did not understand.
-The rules themselves are lines of `agent/reading/phrases.txt`, in the order of their rank.
+which the person asked. The rules themselves are lines of `agent/reading/phrases.txt`, in the order of their rank.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
 
 from agent.question import INTENTS, Intent, Polarity, RuleDraft
-from agent.reading.phrases import either, headed, pairs, word
+from agent.reading.phrases import either, headed, word
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-Embed: TypeAlias = "Callable[[Sequence[str]], NDArray[np.float32]]"
-NEAR = 0.42
-"""Least cosine similarity to an example; between right and wrong neighbours of 35 sentences written for the purpose."""
 _SENTENCE = re.compile(r"(?<=[?!;\n])\s+|(?<=[a-z0-9)\]]\.)\s+(?=\S)|\s*…\s*")
-_CLAUSE = re.compile(r",\s+|;\s+|\s+(?:and|but|then|also)\s+")
+_CLAUSE = re.compile(r",\s+|;\s+|:\s+|\s+[-–—]\s+|\s+(?:and|but|then|also)\s+")
 _QUESTION_WORD = re.compile(r"\b(?:when|where|which|who|why|how|whose)\b")
 _NARROW: frozenset[Intent] = frozenset(("when", "where", "how_bad", "why", "which", "who", "how_many"))
+
+
+_WH: frozenset[Intent] = frozenset(("when", "where", "why", "how_many"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +81,17 @@ def _sentence_intents(sentence: str) -> list[Intent]:
     for name, pattern in headed("intent"):
         intent = next(known for known in INTENTS if known == name)
         for match in list(pattern.finditer(work)):
-            if intent in ("overview", "is_normal") and _asked_otherwise(work, match):
+            if intent in ("overview", "is_normal") and _asked_otherwise(sentence.strip(), match):
                 continue
             if intent == "what" and any(_one_clause(sentence, at, match.start()) for at, _ in hits):
                 continue
             hits.append((match.start(), intent))
             work = work[: match.start()] + "#" * len(match[0]) + work[match.end() :]
+    hits = [
+        (at, i)
+        for at, i in hits
+        if i != "exists" or not any(other in _WH and a < at and _one_clause(sentence, a, at) for a, other in hits)
+    ]  # "on which days were there problems?"
     if re.match(rf"(?:and |but |so )?{word('aux')}\b(?! (?:you|i|we)\b)", sentence.strip()):
         first = _CLAUSE.search(sentence.strip())
         if not any(first is None or at < first.start() for at, _ in hits):  # "was it opened, and by whom?"
@@ -137,6 +133,8 @@ def _settle(intents: list[Intent], sentence: str) -> list[Intent]:
     dropped = {intent for intent, others in _DROPS if intent in chosen and chosen & others}
     if len(chosen) > 1:
         dropped.add("greeting")
+    if {"show", "exists"} <= chosen and re.match(r"(?:and |but |so )?(?:do|does|did) (?!you\b)", sentence.strip()):
+        dropped.add("show")  # "do any show cracks?"
     if "show" in chosen and ("export" in chosen or (chosen & _TELLS and not either("shows something").search(sentence))):
         dropped.add("show")
     if chosen == {"list", "how_bad"} and re.search(r"\bby severity\b", sentence):
@@ -174,27 +172,8 @@ def read_rule(sentence: str) -> RuleDraft | None:
 
 
 def _polarity(words: str) -> Polarity:
-    negated = bool(re.search(r"\b(?:not|never|no)\b(?! problem)", words))
+    negated = bool(re.search(r"\b(?:not|never|no)\b", re.sub(rf"\b{word('normal')}", " ", words)))  # "of no importance" is normal
     if re.search(r"\b(?:flagged|reported|alarmed|marked)\b", words):
         return "normal" if negated else "anomaly"
     normal = bool(re.search(rf"\b(?:{word('normal')}|ignored|tolerated|accepted)\b", words)) and "abnormal" not in words
     return "normal" if normal != negated else "anomaly"
-
-
-@lru_cache(maxsize=1)
-def examples() -> tuple[tuple[Intent, str], ...]:
-    """(intent, sentence) of the section [examples] of `lexicon.txt`."""
-    return tuple((next(known for known in INTENTS if known == name), text) for text, name in pairs("examples"))
-
-
-@lru_cache(maxsize=2)
-def _example_vectors(embed: Embed) -> NDArray[np.float32]:
-    return embed([text for _, text in examples()])
-
-
-def nearest_intent(text: str, embed: Embed, *, near: float = NEAR) -> tuple[Intent, float] | None:
-    """The intent whose example lies nearest to `text` and its cosine similarity (0–1), or None below `near`."""
-    labels = [intent for intent, _ in examples()]
-    similarity = _example_vectors(embed) @ embed([text])[0]
-    best = int(similarity.argmax())
-    return (labels[best], float(similarity[best])) if similarity[best] >= near else None

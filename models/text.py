@@ -155,6 +155,40 @@ def _body(device: str) -> BertBody:
     return BertBody(kept)
 
 
+def pieces(text: str) -> NDArray[np.float32]:
+    """Input vectors (L, 384) float32 of a text's L word pieces, straight from the weight file: what its words mean one by one.
+
+    Neither the network nor torch is loaded, so this costs milliseconds where `embed` costs seconds at a cold start.
+
+    >>> pieces("").shape
+    (0, 384)
+    """
+    ids = _tokenizer().encode(text, add_special_tokens=False).ids
+    table = _table()
+    rows = [table[i : i + 1] for i in ids]
+    return np.concatenate(rows).astype(np.float32) if rows else np.zeros((0, DIMENSIONS), np.float32)
+
+
+def is_word(word: str) -> bool:
+    """True for a common English word (lower case): one that the model's vocabulary holds whole.
+
+    >>> is_word("witch"), is_word("whcih")
+    (True, False)
+    """
+    return _tokenizer().token_to_id(word) is not None
+
+
+@cache
+def _table() -> Any:
+    """The table of word-piece vectors, read row by row."""
+    from safetensors import safe_open
+
+    from core.weights import MINILM, locate
+
+    opened: Any = safe_open(str(locate(MINILM)), framework="np")
+    return opened.get_slice("embeddings.word_embeddings.weight")
+
+
 @cache
 def _tokenizer() -> Any:
     """The packaged WordPiece tokenizer, cut at MAX_TOKENS."""

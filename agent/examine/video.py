@@ -13,7 +13,7 @@ from agent.examine.image import place_in_words
 from agent.examine.setting import Run
 from agent.investigation import Finding, Investigation
 from agent.reply import Panel
-from agent.severity import confidence, grade
+from agent.severity import confidence, grade_moment
 from core import draw
 from core.calibrate import Calibration, from_reference, robust_bulk
 from core.evidence import Box, Interval, Region, Whole
@@ -27,6 +27,8 @@ MOST_EVENTS = 8
 KEYFRAME_SIDE = 480
 HEDGE = "only the rest of the same clip was compared, so a whole clip that is abnormal would not show"
 """What "nothing stands out" means without normal clips."""
+ALONE = "all of its frames fall into one moment, so nothing in it could be compared with anything"
+"""What it means where the clip has a single unit of time."""
 ENOUGH_S = 30.0
 """One normal clip shorter than this is little to compare with: other normal footage of the same place often differs from it."""
 THROUGHOUT = 0.5
@@ -50,7 +52,9 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
         merge_gap_s=MERGE_GAP_S, min_length_s=MIN_LENGTH_S, valid=scores.valid,
     )  # fmt: skip
     little_s = _little(run)
-    undecided = little_s is not None and bool((scores.scores > calibration.threshold)[scores.valid].mean() > THROUGHOUT)
+    compared = bool(scores.valid.any())
+    throughout = compared and bool((scores.scores > calibration.threshold)[scores.valid].mean() > THROUGHOUT)
+    undecided = little_s is not None and throughout
     events = [] if undecided else sorted(events, key=lambda event: -event.peak)
     times = min(clip.duration_s, float(scores.seconds[-1]) + scores.unit_s) if len(scores.seconds) else clip.duration_s
     findings, panels = [], []
@@ -69,7 +73,7 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
             "abnormal_percent": round(100 * abnormal_s / max(times, 1e-9), 1), "unit_s": round(scores.unit_s, 3),
             "units": len(scores.scores), "peak_s": round(float(scores.seconds[int(scores.scores.argmax())]), 2),
             "fps": round(clip.fps, 2), "width": clip.width, "height": clip.height, "normal_clips": run.n_normal,
-            "calibrated": calibration.calibrated, **({} if events or run.n_normal else {"hedge": HEDGE}),
+            "calibrated": calibration.calibrated, **({} if events or run.n_normal else {"hedge": HEDGE if compared else ALONE}),
             **({} if little_s is None else {"normal_s": round(little_s, 1), "hedge": OPEN if undecided else LITTLE}),
             **({"undecided": True} if undecided else {}),
             **({} if scores.round_s is None else {"round_s": round(scores.round_s, 1)}),
@@ -79,7 +83,7 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
                            findings=findings))  # fmt: skip
     return Investigation(
         tool=run.name, source=run.source.name, kind="video", reason=run.reason,
-        status="abnormal" if events else "insufficient" if undecided else "normal",
+        status="abnormal" if events else "insufficient" if undecided or not compared else "normal",
         survey=survey, findings=tuple(findings), panels=tuple(panels),
         arrays=_keep(store, scores),
     )  # fmt: skip
@@ -96,7 +100,8 @@ def _calibration(run: Run, scores: FrameScores) -> Calibration:
             found, threshold=max(found.threshold, SELF_THRESHOLD), calibrated=False,
             origin=f"{found.origin} of one clip of {little_s:.1f} s, but at least {SELF_THRESHOLD:g}: moments of one clip are alike",
         )  # fmt: skip
-    centre, _ = robust_bulk(scores.scores[scores.valid])
+    bulk = scores.scores[scores.valid]
+    centre = robust_bulk(bulk)[0] if len(bulk) else 0.0
     return Calibration(
         threshold=SELF_THRESHOLD, centre=centre, spread=1.0, calibrated=False, reference=np.empty(0),
         origin=f"{SELF_THRESHOLD:g} spreads above the usual of the same video (no normal clip given)",
@@ -133,9 +138,8 @@ def _finding(
             **{f"{name}_percent": round(100 * share) for name, share in shares.items()},
         },
     )  # fmt: skip
-    extent = length / max(clip.duration_s, 1e-9)
     sure = confidence(p_value=p_value, ratio=ratio, calibrated=calibration.calibrated)
-    severity = grade(ratio=ratio, extent=extent, extent_words=f"{length:.1f} s long", duration_s=length, sure=sure)
+    severity = grade_moment(ratio=ratio, length_s=length, whole_s=clip.duration_s, sure=sure)
     return Finding.stated(evidence, what, severity, sure), strip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,11 @@ import numpy as np
 from agent.evidence_store import EvidenceStore
 from agent.investigation import Investigation
 from agent.lookups.found import made
-from agent.lookups.readings import leads, rows_of, six
+from agent.lookups.readings import leads, length_said, rows_of, six
 from agent.question import Request, TimeRange
+from agent.reading.phrases import either
+from agent.reading.sights import asks_for_the_worse
+from agent.reading.tidy import words_of
 from core.evidence import Evidence, Interval, Whole
 from core.samples import Series
 from readers.open import Source
@@ -30,18 +33,52 @@ def look_up(
     request: Request, source: Source, inv: Investigation | None, store: EvidenceStore, times: Sequence[TimeRange]
 ) -> Iterator[Evidence]:
     """What a question that compares two times, or two channels, needs to know; nothing when it compares something else."""
-    if "compare" not in request.intents:
-        return
     mentions = sorted({when.mention for when in times})
+    if source.kind == "series" and either("together first").search(words_of(request.question)):
+        named = _named(request, source)
+        if len(named) >= 2:  # "did the vibration go wrong before the flow?": the time said by a finding is no limit
+            yield channels(source, _series(source), named, inv, (), in_order=True)
+            return
+    if source.kind == "series" and inv is not None and inv.arrays is not None and not times and _asks_for_drift(request, source):
+        begins, ends = _ends(source)
+        yield two_times(request, source, inv, store, [begins], [ends])
+        return
+    if "compare" not in request.intents and not (len(mentions) >= 2 and asks_for_the_worse(request)):
+        return
     if len(mentions) >= 2 and inv is not None and inv.arrays is not None:
         first, second = ([when for when in times if when.mention == m] for m in mentions[:2])
         yield two_times(request, source, inv, store, first, second)
     elif source.kind == "series":
-        series = source.samples[0]
-        assert isinstance(series, Series)
-        chosen = [series.channels.index(c) for c in request.channels if c in series.channels][:MOST_CHANNELS]
+        chosen = _named(request, source)
         if len(chosen) >= 2:
-            yield channels(source, series, chosen, inv, times)
+            yield channels(source, _series(source), chosen, inv, times)
+
+
+def _asks_for_drift(request: Request, source: Source) -> bool:
+    """True for "does the vibration drift?": what a channel does slowly shows between the beginning and the end."""
+    asks = set(request.intents) <= {"exists", "is_normal", "what", "compare"} and request.view is None
+    return asks and bool(_named(request, source)) and bool(either("reading drift").search(words_of(request.question)))
+
+
+def _ends(source: Source) -> tuple[TimeRange, TimeRange]:
+    """The first and the last quarter of a series."""
+    time_s = _series(source).time_s
+    begin, end = float(time_s[0]), float(time_s[-1]) + _series(source).period_s
+    quarter = (end - begin) / 4
+    first = TimeRange(source=source.name, start_s=begin, end_s=begin + quarter, text="the first quarter")
+    return first, TimeRange(source=source.name, start_s=end - quarter, end_s=end, text="the last quarter", mention=1)
+
+
+def _series(source: Source) -> Series:
+    series = source.samples[0]
+    assert isinstance(series, Series)
+    return series
+
+
+def _named(request: Request, source: Source) -> list[int]:
+    """Indices of the channels that a question names."""
+    known = _series(source).channels
+    return [known.index(c) for c in request.channels if c in known][:MOST_CHANNELS]
 
 
 def two_times(
@@ -110,9 +147,12 @@ def _values(series: Series, named: Sequence[str], first: Any, second: Any) -> li
 
 
 def channels(
-    source: Source, series: Series, chosen: Sequence[int], inv: Investigation | None, times: Sequence[TimeRange]
-) -> Evidence:
-    """How channels move with each other: over all rows (or those asked for) and inside the abnormal stretches they carry."""
+    source: Source, series: Series, chosen: Sequence[int], inv: Investigation | None, times: Sequence[TimeRange], *, in_order: bool = False
+) -> Evidence:  # fmt: skip
+    """How channels move with each other: over all rows (or those asked for) and inside the abnormal stretches they carry.
+
+    `in_order` adds which of them goes wrong first.
+    """
     mask = rows_of(series, times)
     names = [series.channels[i] for i in chosen]
     carried = {lead["id"]: lead for name in names for lead in leads(inv, name)}
@@ -130,7 +170,25 @@ def channels(
     }  # fmt: skip
     if len(times) == 1:
         facts |= {"start_s": times[0].start_s, "end_s": times[0].end_s}
+    if in_order:
+        facts["onsets"] = _onsets(series, names, inv)
     return made("channels", source.name, Whole(sample=series.name), facts)
+
+
+def _onsets(series: Series, names: Sequence[str], inv: Investigation | None) -> list[dict[str, Any]]:
+    """The first abnormal stretch that each channel carries, by its start; a channel without one has no start."""
+    found: list[dict[str, Any]] = []
+    for name in names:
+        first = min(leads(inv, name), key=lambda lead: lead["start_s"], default=None)
+        found.append(
+            {"channel": name} if first is None else {"channel": name, "label": first["label"], "start_s": first["start_s"]}
+        )
+    found.sort(key=lambda onset: onset.get("start_s", float("inf")))
+    for one, other in pairwise(found):
+        if "start_s" in other:
+            later_s = other["start_s"] - one["start_s"]
+            other["later"] = length_said(later_s, round(later_s / series.period_s), series.time_base) if later_s else ""
+    return found
 
 
 def _during(series: Series, a: int, b: int, event: dict[str, Any]) -> dict[str, Any] | None:

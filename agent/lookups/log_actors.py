@@ -15,6 +15,7 @@ from agent.investigation import Finding, Investigation
 from agent.lookups.log_concepts import Mask, acts_of, texts
 from agent.question import Request
 from agent.reading.phrases import either
+from agent.reading.tidy import words_of
 from core.samples import EventLog
 from tools.events.wording import LINKING, sure_deed
 
@@ -114,7 +115,7 @@ def says_it(question: str) -> bool:
     >>> says_it("who started it?"), says_it("who started cmd.exe?")
     (True, False)
     """
-    return bool(either("log subject").search(question.lower()))
+    return bool(either("log subject").search(words_of(question)))
 
 
 def meant(request: Request, log: EventLog, inv: Investigation | None, *, last: bool) -> Actors | None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.reading.phrases import headed
+from agent.reading.tidy import words_of
 from core.samples import EventLog
 from tools.events.wording import SECRETS, Deed, is_text, reads_memory, sure_deed
 
@@ -117,7 +118,7 @@ def asked_concepts(question: str) -> tuple[str, ...]:
     >>> asked_concepts("was there a scheduled task created?"), asked_concepts("did it talk to the internet?")
     (('task',), ('internet',))
     """
-    words = question.lower()
+    words = words_of(question)
     found = [name for name, pattern in headed("log concept") if pattern.search(words)]
     if "brute" in found or "failed" in found:
         found = [name for name in found if name not in ("login", "failed" if "brute" in found else "")]
@@ -136,7 +137,7 @@ def concept_words(name: str, question: str) -> str:
     if name == "internet":
         return "internet"
     pattern = dict(headed("log concept")).get(name)
-    return " ".join(m[0] for m in pattern.finditer(question.lower())) if pattern is not None else ""
+    return " ".join(m[0] for m in pattern.finditer(words_of(question))) if pattern is not None else ""
 
 
 def rows_of(name: str, log: EventLog) -> Mask:

@@ -22,6 +22,7 @@ from agent.lookups import log_concepts as concepts
 from agent.lookups.log_actors import Actors, makes, meant, of_finding, pointed_at, says_it, suspicious
 from agent.question import Request
 from agent.reading.phrases import headed
+from agent.reading.tidy import words_of
 from core.samples import EventLog
 from tools.events.wording import is_text
 
@@ -59,7 +60,7 @@ def asked_relation(question: str) -> str | None:
     >>> asked_relation("who started svcupd.exe?"), asked_relation("what did that process do next"), asked_relation("why?")
     ('parent', 'next', None)
     """
-    words = question.lower().strip()
+    words = words_of(question)
     return next((name for name, pattern in headed("log relation") if pattern.search(words)), None)
 
 

@@ -15,6 +15,7 @@ from agent.lookups.log_actors import says_it, suspicious, touched
 from agent.lookups.log_relations import Answer, answer, deeds, telling
 from agent.question import Request, TimeRange
 from agent.reading.phrases import either, word
+from agent.reading.tidy import words_of
 from core.evidence import EventRows, Evidence, Locus, Whole
 from core.samples import EventLog
 from readers.open import Source
@@ -56,13 +57,14 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
 
 def _asks_for_findings(request: Request) -> bool:
     """A question for what is malicious, with nobody named but by the question before, asks for the findings."""
-    return "entities" in request.inherited and bool(re.search(rf"\b{word('odd')}\b", request.question.lower()))
+    return "entities" in request.inherited and bool(re.search(rf"\b{word('odd')}\b", words_of(request.question)))
 
 
 def _asks_for_the_count(request: Request) -> bool:
     """True for "how many events are there?", where nobody, no time and nothing else is named."""
     named = request.entities or request.unknown or request.times or request.concept
-    return "how_many" in request.intents and not named and bool(either("log count").search(request.question.lower()))
+    asks = bool({"how_many", "which", "who", "what"} & set(request.intents))
+    return asks and not named and bool(either("log count").search(words_of(request.question)))
 
 
 def count_of(source: Source, inv: Investigation | None) -> Evidence:
@@ -72,6 +74,7 @@ def count_of(source: Source, inv: Investigation | None) -> Evidence:
     facts: dict[str, Any] = {
         "events": log.table.height, "subjects": log.table["subject"].n_unique(), "epoch_s": log.epoch_s,
         **_first_last(log, np.arange(log.table.height)), "operations": _counts(log.table, "operation"),
+        "busiest": _counts(log.table, "subject"),
     }  # fmt: skip
     if inv is not None:
         facts |= {

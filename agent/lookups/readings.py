@@ -40,7 +40,7 @@ def plain_words(request: Request, series: Series | None = None) -> str:
     """The question's own words, tidied, names of channels kept as they are."""
     names = series.channels[:500] if series is not None else ()
     keep = frozenset(w for name in names for w in re.findall(r"[^\W\d_]+", name.lower()))
-    return tidy(request.question, keep=keep).plain
+    return tidy(request.question, keep=keep, widely=True).plain
 
 
 def look_up(request: Request, source: Source, inv: Investigation | None, times: Sequence[TimeRange]) -> Iterator[Evidence]:

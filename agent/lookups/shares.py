@@ -11,6 +11,7 @@ from agent.lookups.found import made
 from agent.lookups.readings import leads, length_said
 from agent.question import Request
 from agent.reading.phrases import either
+from agent.reading.tidy import words_of
 from core.evidence import Evidence, Whole
 from core.samples import Series
 from readers.open import Source
@@ -22,7 +23,7 @@ def look_up(request: Request, source: Source, inv: Investigation) -> Iterator[Ev
     """What "which sensors are fine?" and "how many hours were abnormal?" need to know of a whole series."""
     series = source.samples[0]
     assert isinstance(series, Series)
-    words = request.question.lower()
+    words = words_of(request.question)
     if {"which", "list", "how_many"} & set(request.intents) and request.negation and either("series channels").search(words):
         yield made("fine", source.name, Whole(sample=series.name), _fine(series, inv))
     elif {"how_many", "when"} & set(request.intents) and either("series how much time").search(words):

@@ -16,6 +16,7 @@ from agent.lookups import comparing, readings, recordings, shares, stuck
 from agent.lookups.found import LEAST_COVERED, made
 from agent.question import Request, TimeRange
 from agent.reading.phrases import either
+from agent.reading.tidy import words_of
 from core import draw
 from core.evidence import Evidence, Interval, Whole
 from core.samples import Series, VideoClip
@@ -51,7 +52,8 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
     if source.kind == "series" and inv is not None and not request.times:
         series = source.samples[0]
         assert isinstance(series, Series)
-        chosen = [c for c in request.channels if c in series.channels][:4]
+        sure = set(request.intents) == {"explain"} and bool(either("confidence").search(words_of(request.question)))
+        chosen = [] if sure else [c for c in request.channels if c in series.channels][:4]
         for name in chosen:
             yield channel(inv, source, name, request)
         if not chosen and not asks_for_standstill(request):
@@ -144,7 +146,7 @@ def stretch(
 def asks_for_standstill(request: Request) -> bool:
     """True for "is the sensor stuck?", "which one is?" and "for how long?", which only readings that stand still answer."""
     asked = {"exists", "is_normal", "what", "which", "when"} & set(request.intents)
-    return bool(asked) and bool(either("reading stuck").search(request.question.lower()))
+    return bool(asked) and bool(either("reading stuck").search(words_of(request.question)))
 
 
 def _whether(request: Request) -> bool:

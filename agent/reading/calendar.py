@@ -99,6 +99,11 @@ def place_on_clock(phrase: Phrase, words: str, source: SourceInfo, now: float | 
         c0, width = of_day(low)
         c1 = c0 + width if high is None else sum(of_day(high)) - trim
         placed = _daily(phrase, c0, c1 if c1 > c0 else c1 + DAY, words, source, span)
+        if (
+            not placed.inside and low.kind in ("clock", "bare") and not low.meridiem and c1 <= DAY / 2
+        ):  # "at half past two" by day
+            later = _daily(phrase, c0 + DAY / 2, c1 + DAY / 2, words, source, span)
+            placed = later if later.inside else placed
         return replace(placed, notes=(*notes, *placed.notes))
     start, start_end = _on_day(low, days[0])
     end_end = start_end if high is None else _on_day(high, days[1] or days[0])[1] - trim
@@ -183,6 +188,9 @@ def read_day(words: str, epoch: float, span: float, now: float | None = None) ->
             "" if recent else f"I count days from the last one in {{source}}, so I read this as {clock_text(day).split(' ')[0]}."
         )
         return day, day + DAY, note
+    if words == "weekend":
+        saturday = read_day("saturday", epoch, span)
+        return None if saturday is None else (saturday[0], saturday[1] + DAY, "")
     if words in WEEKDAYS:
         back = (math.floor(last_day / DAY) + 3 - WEEKDAYS.index(words)) % 7  # 1970-01-01 was a Thursday
         return last_day - back * DAY, last_day - (back - 1) * DAY, ""

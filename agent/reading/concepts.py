@@ -83,13 +83,17 @@ def read_concept(text: str, spans: Sequence[Span], intents: Sequence[Intent]) ->
         text = text[:a] + _MARK * (b - a) + text[b:]
     for pattern in each("concept"):
         match = pattern.search(text)
-        if match is not None:
-            return _noun_phrase(match["x"])
+        if match is not None and not match["x"].startswith(_MARK):  # "how many people can you see at 0:13?"
+            return noun_phrase(match["x"])
     return None
 
 
-def _noun_phrase(words: str) -> str | None:
-    """Cut a phrase at the first word that no longer belongs to the thing; None when nothing particular is left."""
+def noun_phrase(words: str) -> str | None:
+    """Cut a phrase at the first word that no longer belongs to the thing; None when nothing particular is left.
+
+    >>> noun_phrase("deep scratches in the photos"), noun_phrase("problems")
+    ('deep scratches', None)
+    """
     joints = r"(?:\b(?:in|on|at|during|between|from|after|before|around|of|for|to|by|into|via|with|the|any|all|each|these|those|my)\s*)*"
     phrase = re.split(rf"\s*{joints}{_MARK}", words)[0]
     phrase = either("concept ends").sub("", " " + phrase).strip(" ,'\"")
@@ -100,6 +104,7 @@ def _noun_phrase(words: str) -> str | None:
     phrase = _AUXILIARY.sub("", phrase)
     first = phrase.split(" ")[0]
     generic, specific = either("concept is generic"), either("concept is specific")
+    first = phrase if first == "failed" else first  # failed logins are a thing of their own
     if not phrase or any(generic.fullmatch(p) and not specific.fullmatch(p) for p in (first, phrase)):
         return None
     return " ".join(phrase.split()[:MAX_WORDS])

@@ -7,12 +7,15 @@ from collections.abc import Iterable
 
 from agent.question import SourceInfo
 from agent.reading.names import Named, Span, blank
-from agent.reading.phrases import wordlist
-from agent.reading.tidy import one_edit
+from agent.reading.phrases import either, literals, wordlist
+from agent.reading.tidy import is_word, one_edit
 
 MOST_FOR_TYPOS = 5000
 """Larger logs are only searched for exact names."""
 _MOST_PER_WORD = 20
+_MOST_BY_PART = 3
+"""A word that more names bear calls none of them."""
+_FILE = re.compile(r"\.\w{2,5}$")
 _LITERAL = re.compile(
     r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|[a-z]:\\[^\s\"']+|(?<!\w)/(?:[\w.-]+/)+[\w.-]*"
     r"|\b[\w-]+\.(?:exe|dll|sys|ps1|bat|cmd|vbs|sh|py|service|scr|dmp|bin|tmp|zip|7z|rar|docx?|docm|xlsx?|xlsm|pdf|js|hta|lnk|iso|dat)\b|\b[\w-]+\\[\w.-]+\b"
@@ -62,7 +65,32 @@ def find_entities(text: str, source: SourceInfo, *, original: str = "") -> Named
             found += index.find(near)
             spans.append(m.span())
             notes.append(f"I read {m[0]!r} as {index.find(near)[0]}.")
+    if len(index) <= MOST_FOR_TYPOS:
+        for m in re.finditer(r"(?<![\w./\\-])[a-z]\w{4,}(?![\w/\\@-]|\.\w)", blank(text, spans)):
+            near = None if m[0] in literals() or is_word(m[0]) else _near(m[0], index.keys())
+            if near is not None:  # "svucpd"
+                found += index.find(near)
+                spans.append(m.span())
+                notes.append(f"I read {m[0]!r} as {index.find(near)[0]}.")
+    if not found and not unknown and len(index) <= MOST_FOR_TYPOS:
+        _by_part(text, source, found, spans, notes)
     return Named(entities=tuple(dict.fromkeys(found)), spans=tuple(spans), unknown=tuple(unknown), notes=tuple(notes))
+
+
+def _by_part(text: str, source: SourceInfo, found: list[str], spans: list[Span], notes: list[str]) -> None:
+    """Files called by a word of their names: "who opened the invoice?" means Invoice_4471.docm."""
+    if not either("deeds to a file").search(text):
+        return
+    for m in re.finditer(r"\b(?:the|that|this|an?) ((?!\d)\w{5,40})\b", text):
+        if m[1] in wordlist("no name in a log") or either("names of kinds").fullmatch(m[1]):
+            continue
+        files = filter(_FILE.search, source.entities.keys())
+        called = (key for key in files if m[1] in re.split(r"[\W_\d]+", re.split(r"[/\\]", key)[-1]))
+        names = list(dict.fromkeys(name for key in called for name in source.entities.find(key)))
+        if 0 < len(names) <= _MOST_BY_PART:
+            found += names
+            spans.append(m.span(1))
+            notes.append(f"I read {m[1]!r} as {names[0]}.")
 
 
 def _names(text: str, a: int, b: int, source: SourceInfo, original: str) -> tuple[str, ...]:
@@ -94,4 +122,4 @@ def _with_ports(typed: str, keys: Iterable[str]) -> list[str]:
 def _near(typed: str, keys: Iterable[str]) -> str | None:
     if re.fullmatch(r"[\d.:]+", typed):
         return None  # another address is another machine, never a typo
-    return next((key for key in sorted(keys) if len(key) >= 6 and key[0] == typed[0] and one_edit(typed, key)), None)
+    return next((key for key in sorted(keys) if len(key) >= 5 and key[0] == typed[0] and one_edit(typed, key)), None)

@@ -132,7 +132,8 @@ def places_of_findings(text: str, context: Context) -> tuple[Span, ...]:
         return ()
     ranked = re.compile(rf"\b(?:{ORDINAL})[- ](?:{word('worst')}|{word('mildest')})\b")
     photos = bool(context.previous and context.previous[-1].samples)
-    return tuple(m.span() for pattern in ((ranked,) if photos else (_BARE_PLACE, ranked)) for m in pattern.finditer(text))
+    bare = [m.span() for m in _BARE_PLACE.finditer(text) if ordinal(m[1]) <= len(context.findings)]
+    return (*(() if photos else bare), *(m.span() for m in ranked.finditer(text)))
 
 
 def _counted(at: int, m: re.Match[str], thing: str, found: _Found) -> None:
@@ -191,7 +192,7 @@ def _beside(found: _Found, step: int) -> list[int]:
 
 
 _BARE = re.compile(
-    r"^(?:and |but |so )*(?:what (?:about|happened|happens|was|is) )?(?:just |right |shortly |directly |immediately )?"
+    r"^(?:and |but |so )*(?:what (?:about|happened|happens|was|is|came|comes|follow\w*) )?(?:just |right |shortly |directly |immediately )?"
     r"(?P<how>before|after)(?:wards)?(?: (?:that|it|this|then))?[?.! ]*$"
 )
 """A question that only moves the time: as long a stretch before or after the one talked about."""

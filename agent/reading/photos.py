@@ -22,10 +22,11 @@ from agent.reading.names import (
     runs,
     stem,
 )
-from agent.reading.phrases import headed, word
+from agent.reading.phrases import either, headed, word
 
 _JOINED = r"(?: ?(?:,|and|&|-|to|through|or|with|vs\.?|,? and) ?(?:image |photo |picture |the )?#?)"
 _PHOTO_FILE = re.compile(r"\b[\w-]+\.(?:png|jpe?g|tiff?|bmp|webp|ply|pcd)\b")
+_UNTIL = re.compile(r"\s?(?:-|to|through|until)\s?(\d{1,4})(?![\w.:]*\w)")
 _OTHER_FILE = re.compile(r"\b[\w-]+\.(?:csv|tsv|mp4|avi|mkv|mov|webm|log|jsonl?|parquet|npz|txt)\b")
 
 
@@ -84,6 +85,11 @@ def _by_name(text: str, found: _Found) -> None:
     named = find_names(text, names, loose=False)
     for name, span in named:
         found.take([ref for ref in found.every if ref.sample == name], span)
+        until = _UNTIL.match(text[span[1] :])
+        if until is not None:  # "tile 1 to 3"
+            *rest, first = runs(stem(name))
+            wanted = {(*rest, str(n)) for n in range(int(first) + 1, int(until[1]) + 1)} if first.isdigit() else set()
+            found.take([ref for ref in found.every if runs(stem(ref.sample)) in wanted], (span[0], span[1] + until.end()))
     if len({name for name, _ in named}) > 1 and len({span for _, span in named}) == 1:
         a, b = named[0][1]
         found.notes.append(f"{len(named)} images are called {text[a:b]!r}; I took all of them.")
@@ -116,20 +122,28 @@ def _by_number(free: str, found: _Found) -> None:
 def _by_bare_number(free: str, text: str, found: _Found, context: Context) -> None:
     """As in "and number 9?", when photos were talked about."""
     spelled = "|".join(list(NUMBERS)[1:10])
-    for m in re.finditer(rf"(?:\bnumber |# ?)(\d{{1,4}}|{spelled})\b(?![.:%])", free):
+    for m in re.finditer(rf"(?:\bnumber |# ?)(\d{{1,4}}|{spelled})\b(?!\.\d|[:%])", free):
         if _ones_are_photos("one", m[0], text, context):
             found.count(numbers(m[1])[0], m.span(), m[0].strip())
+    if all(source.kind in ("image", "points") for source in context.sources):
+        for m in either("photos by number alone").finditer(blank(free, found.spans)):
+            for n in re.finditer(r"\d+", m["all"]):
+                found.count(int(n[0]), (m.start("all") + n.start(), m.start("all") + n.end()), n[0])
 
 
 def _by_ordinal(free: str, text: str, found: _Found, context: Context) -> None:
     """As in "the second image", "the last one", "the other photo"."""
     files = rf"{word('source')}(?<!file)(?<!files)"
-    rest = "sensors?|channels?|user|process|and|or|is|as|which"
+    rest = (
+        "sensors?|channels?|user|process|and|or|is|as|which|inspections?|checks?|tests?|stages?|steps?|results?|word|control|choice|class"
+        "|grade|quality|hand|shift|aid"
+    )
     nouns = rf"(?!(?:{word('time_noun')}|{word('found')}|{files}|{rest})\b)[a-z]+"
     listed = rf"\b(?:the |my |your |this )?({ORDINAL})((?:,? (?:and|or|,|to|with|vs\.?) (?:the )?{ORDINAL})*)(?: ({nouns})| |(?=[?.!,;]|$))"
     for m in re.finditer(listed, free):
         noun = m[3] or ""
-        if noun in ("ones", "one", "") and not _ones_are_photos(noun, m[0], text, context):
+        beyond = bool(context.findings) and ordinal(m[1]) > len(context.findings)  # of two findings nobody is "the seventh"
+        if noun in ("ones", "one", "") and not beyond and not _ones_are_photos(noun, m[0], text, context):
             continue
         for name in re.findall(ORDINAL, f"{m[1]} {m[2]}"):
             at = ordinal(name)
@@ -147,7 +161,8 @@ def _ones_are_photos(noun: str, words: str, text: str, context: Context) -> bool
     last = context.previous[-1] if context.previous else None
     if noun == "":
         follows = bool(re.search(r"\b(?:what about|how about|and|compare|with)\b", text)) or len(text.split()) <= 4
-        return follows and words.startswith("the ") and (bool(last and last.samples) or not context.findings)
+        alone = not context.findings and all(source.kind in ("image", "points") for source in context.sources)
+        return (follows or alone) and words.startswith("the ") and (bool(last and last.samples) or not context.findings)
     if last is not None and (last.samples or last.references):
         return bool(last.samples)
     return not context.findings

@@ -42,6 +42,17 @@ def word(name: str) -> str:
     return _words()[name]
 
 
+@lru_cache(maxsize=1)
+def literals() -> frozenset[str]:
+    """Every run of at least four letters in the tables of phrases: the words, and parts of words, that rules look for.
+
+    >>> {"which", "compare"} <= literals()
+    True
+    """
+    text = "\n".join(line for _, lines in _sections("phrases.txt") for line in lines)
+    return frozenset(re.findall(r"(?<![\\a-z])[a-z]{4,}", re.sub(r"\\[a-zA-Z]", " ", text)))
+
+
 @lru_cache(maxsize=64)
 def each(section: str) -> tuple[re.Pattern[str], ...]:
     """The lines of a section, each compiled on its own, in order.

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from agent.question import Request
 from agent.reading.phrases import either, headed
+from agent.reading.tidy import words_of
 
 Sight: TypeAlias = Literal["people", "type", "thing", "colour", "untold"]
 _ASKS = frozenset(("exists", "how_many", "when", "who"))
@@ -48,7 +49,7 @@ def asked_of(request: Request) -> Asked | None:
     >>> asked_of(Request(question="which tile has a crack?", intents=("which",))).phrase
     'crack'
     """
-    text = " ".join(request.question.lower().split())
+    text = words_of(request.question)
     intents = set(request.intents)
     if intents & {"compare", "how_bad", "explain", "why"}:
         return None
@@ -87,4 +88,4 @@ def asks_for_the_worse(request: Request) -> bool:
     >>> asks_for_the_worse(Request(question="Which of the two is worse?", intents=("which",)))
     True
     """
-    return "compare" in request.intents or bool(either("picture worse").search(request.question.lower()))
+    return "compare" in request.intents or bool(either("picture worse").search(words_of(request.question)))

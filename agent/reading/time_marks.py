@@ -185,7 +185,11 @@ def _at_mark(m: re.Match[str]) -> Mark:
 HOURS = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
 _AMPM = r"([ap])\.?m\b\.?"
 _OFFICE = r"(?:work|office|business|working) ?hours\b"
-_NEAR = r"(?:(?<=at )|(?<=in )|(?<=near )|(?<=from )|(?<=to )|(?<=until )|(?<=towards )|(?<=toward )|(?<=around )|(?<=by ))"
+_BESIDE = r"versus|vs|compared|was|were|is|did"
+_NEAR = (
+    r"(?:(?<=at )|(?<=in )|(?<=with )|(?<=and )|(?<=than )|(?<=as )|(?<=near )|(?<=from )|(?<=to )|"
+    r"(?<=until )|(?<=towards )|(?<=toward )|(?<=around )|(?<=by ))"
+)
 _THINGS = r"(?! (?:images?|photos?|pictures?|samples?|files?))"
 _MARKS: tuple[tuple[str, Callable[[re.Match[str]], Mark]], ...] = (
     # dates
@@ -197,7 +201,7 @@ _MARKS: tuple[tuple[str, Callable[[re.Match[str]], Mark]], ...] = (
     (rf"\b{MONTH} (?:the )?\d{{1,2}}(?:st|nd|rd|th)?\b(?!:| ?[ap]m)(?:,? \d{{4}}\b)?", _date()),
     (rf"(?<=\bin ){MONTH}\b(?: \d{{4}})?", _date()),
     (r"(?<=\bin )(?:19|20)\d{2}(?![\w:.-])", _date()),
-    (r"(?<=\bon )the \d{1,2}(?:st|nd|rd|th)\b(?= at\b| between\b| from\b|\s*[?.!,]|$)", _date()),
+    (rf"(?<=\bon )the \d{{1,2}}(?:st|nd|rd|th)\b(?= (?:at|between|from|than|and|or|with|to|{_BESIDE})\b|\s*[?.!,]|$)", _date()),
     (r"\bthe day before yesterday\b", _fixed_day("-2")),
     # clock times with their part of the day; parts of the day, days by name
     (rf"(?<![\d:.])(\d{{1,2}}|\b{HOURS})(?:[:.](\d{{2}}))?(?: o'? ?clock)? in the (morning|afternoon|evening)\b", _in_day_part),
@@ -212,6 +216,7 @@ _MARKS: tuple[tuple[str, Callable[[re.Match[str]], Mark]], ...] = (
     (r"\byesterday\b", _fixed_day("-1")),
     (r"\b(?:today|tonight)\b", _fixed_day("0")),
     (rf"\b(?:on |last |this )?({'|'.join(WEEKDAYS)})s?\b", _date(1)),
+    (r"\b(?:(?:on|over|at|during) )?(?:the |last |this )?weekend\b", _fixed_day("weekend")),
     (rf"\b({_NUMBER}|an?) ({_UNIT}) ago\b", _ago),
     # clock times
     (rf"\b(half past|quarter past|quarter to) ({_NUMBER}) ?(?:{_AMPM})?", _half_past),
@@ -228,13 +233,19 @@ _MARKS: tuple[tuple[str, Callable[[re.Match[str]], Mark]], ...] = (
         _edge,
     ),
     (r"\b(?:the )?(first|second|third|fourth|2nd|3rd|last|final|latter) (half|third|quarter)\b", _fraction),
+    (
+        r"\b(?:the )?(first|second|third|fourth|fifth)(?= (?:and|or|with|to|versus|vs\.?) (?:the )?(?:second|third|fourth|fifth|last) "
+        r"(minute|hour|day|week)\b)",
+        _nth_unit,
+    ),
     (r"\b(?:the )?(second|third|fourth|fifth|2nd|3rd|4th|5th) (minute|hour|day|week)\b", _nth_unit),
-    (rf"\b{_NEAR}(?:the )?(?:very )?(start|beginning|end|middle)\b(?! up)|\bhalfway\b", _named_part),
+    (r"\bthe (start|beginning|end|middle)\b(?= (?:differ\w*|and|with|compare\w*|versus|vs|or|look\w*|as)\b)", _named_part),
+    (rf"\b{_NEAR}(?:the )?(?:very )?(start|beginning|end|middle)\b(?! (?:up|time|date)\b)|\bhalfway\b", _named_part),
     # counts and offsets
     (rf"\b(frames?|{_ROWS}) ?(?:numbers? |no\.? ?|nr\.? ?|#)?(\d{{1,9}})\b", _counts),
     (rf"\b(?:the )?({_NUMBER})[ -]?({_LONG_UNIT}) mark\b", _at_mark),
     (rf"\b(?:seconds?|secs?|t ?=|minutes?) ?#?(\d{{1,7}}(?:\.\d{{1,6}})?)(?: ?s\b)?(?![\d:%]){_THINGS}", _said_second),
-    (rf"(?<![\w.])(?:{_NUMBER}\s?{_UNIT}(?![a-z])(?:,? ?(?:and )?(?={_NUMBER}\s?{_UNIT}(?![a-z])))?)+", _offset),
+    (rf"(?<![\w.])(?!eighth\b)(?:{_NUMBER}\s?{_UNIT}(?![a-z])(?:,? ?(?:and )?(?={_NUMBER}\s?{_UNIT}(?![a-z])))?)+", _offset),
 )
 
 

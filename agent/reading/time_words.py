@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
-from agent.reading.time_marks import DAY, HOURS, WEEKDAYS, Mark, mark_patterns, read_number
+from agent.reading.time_marks import DAY, HOURS, MONTH, WEEKDAYS, Mark, mark_patterns, read_number
 
 Style: TypeAlias = Literal["at", "about", "after", "before", "range"]
 
@@ -33,11 +33,12 @@ _ATOM = "[\ue000-\ue0fe]\ue0ff*"
 _MASK = re.compile(
     r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|https?://\S+"
     r"|\b[\w-]+\.(?:png|jpe?g|tiff?|bmp|webp|csv|tsv|txt|log|mp4|avi|mkv|mov|json\w*|exe|dll|ps1|parquet)\b"
+    r"|\bscale (?:of |from )?\d+ ?(?:to|-) ?\d+|\bout of \d+"
 )
-"""Addresses and file names: their numbers are no times."""
+"""Addresses, file names and scales: their numbers are no times."""
 _JOIN = r"\s*(?:-|–|—|to|until|till|through|up to)\s*"
 _RANGE = re.compile(
-    rf"(?:\b(between|from|in|during|of|at)\s+)?(?:the\s+)?({_ATOM})(?:\s*\b(and)\b\s*|{_JOIN})(?:the\s+)?({_ATOM})"
+    rf"(?:\b(between|from|in|during|of|at)\s+)?(?:(?:the|a)\s+)?({_ATOM})(?:\s*\b(and)\b\s*|{_JOIN})(?:the\s+)?({_ATOM})"
 )
 _SINGLE = re.compile(
     r"(?:(?P<after>\b(?:after|since|from|starting (?:at|from|with)|beginning (?:at|from)|later than|past|onwards? from)\s+)"
@@ -45,6 +46,8 @@ _SINGLE = re.compile(
     r"|(?P<about>(?:\b(?:around|about|near|nearby|approximately|approx\.?|roughly|circa|close to|somewhere around|or so)\s*|~\s*)))?"
     r"(?:at |about |around |the )?(?P<atom>" + _ATOM + r")(?P<on>\s*\bon(?:wards?)?\b(?!\s+the))?"
 )  # fmt: skip
+_OF_TWO = re.compile(r"\b(?:differ\w*|compar\w*|contrast\w*|distinguish|distinction) $")
+"""The words "between A and B" name two times after these, and else a stretch."""
 _TIMELIKE = ("offset", "colon", "clock", "date", "count", "part", "bare")
 _NOT_A_PLACE = re.compile(
     r"(?:\b(?:for|than|lasts?|lasted|lasting|took|takes?|every|each|within|over|of|per|only|least|most)\s+(?:about |around |the |at )*)$"
@@ -65,6 +68,7 @@ def phrases(text: str) -> list[Phrase]:
             if len(marks) < MOST_MARKS and match[0].strip():
                 masked = masked[: mark.a] + _cell(len(marks)) + "\ue0ff" * (mark.b - mark.a - 1) + masked[mark.b :]
                 marks.append(mark)
+    masked, marks = _share_unit(masked, marks, text)
     masked, marks = _promote(masked, marks)
     masked, marks = _join_days(masked, marks)
     ranges, masked = _ranges(masked, marks)
@@ -78,7 +82,7 @@ def _ranges(masked: str, marks: list[Mark]) -> tuple[list[Phrase], str]:
         low, high = _mark_of(match[2], marks), _mark_of(match[4], marks)
         if low is None or high is None or low.kind not in _TIMELIKE or high.kind not in _TIMELIKE:
             continue
-        if match[3] and match[1] != "between":
+        if match[3] and (match[1] != "between" or _OF_TWO.search(masked[: match.start()])):
             continue
         if not match[1] and "to" in match[0] and low.kind == "offset" and _NOT_A_PLACE.search(masked[: match.start()]):
             continue
@@ -122,7 +126,9 @@ def _mark_of(cell: str, marks: list[Mark]) -> Mark | None:
 def _is_place(masked: str, match: re.Match[str], mark: Mark, style: Style) -> bool:
     """True when a duration says where ("at 12 s", "after 90 seconds"), not how long ("for 12 s", "12 s before the crash")."""
     before, after = masked[: match.start()], masked[match.end("atom") :]
-    if re.match(r"\s*(?:before|after|later|earlier|long|of|each|apart|ago)\b", after) or _NOT_A_PLACE.search(before):
+    if re.match(r"\s*(?:before|after|later|earlier|long|of|each|apart|ago)\b", after):
+        return False
+    if not mark.meridiem and _NOT_A_PLACE.search(before):
         return False
     if mark.meridiem or style != "at" or re.match(r"\s*(?:in\b(?! the| a)|into|mark)", after):
         return True
@@ -138,7 +144,7 @@ _TO = r" ?(?:and|to|-|until|till|through) ?"
 _NO_NOUN = r"(?![\w:])\s*(?:$|[?.!,;]|on\b|in\b|of\b|is\b|what\b|for\b|was\b)"
 _FIRST = re.compile(rf"\b(?:between|from) {_BARE}(?={_TO}{_ATOM})|(?<![\w.\ue0ff]){_BARE}(?= ?(?:-|to|until) ?{_ATOM})")
 _SECOND = re.compile(rf"(?<=[\ue000-\ue0ff])(?:{_TO}|\.\.){_BARE}(?![\w:.]*\d)(?!\w){_UNITS_AFTER}")
-_BOTH = re.compile(rf"\b(?:between|from) {_BARE}(?={_TO}\d{{1,7}}(?:\.\d+)?{_NO_NOUN})")
+_BOTH = re.compile(rf"\b(?:between|from|say|lunch|roughly) {_BARE}(?={_TO}\d{{1,7}}(?:\.\d+)?{_NO_NOUN})")
 _HOUR_SAID = re.compile(rf"(?<!look )(?<!not )\b(?:at|around) ({HOURS})(?=\s*(?:[?!,;]|\.?$|on\b|and\b|in the\b))")
 _ALONE = re.compile(rf"\b(?:at|around|after|before|since|until|near|from) {_BARE}(?=\s*(?:[?!,;]|\.?$|on\b|and\b))")
 
@@ -166,15 +172,36 @@ def masked_number(match: re.Match[str]) -> str:
     return next(group for group in match.groups() if group)
 
 
+_EDGE_ALONE = re.compile(
+    rf"\b(?:the )?(?:first|second|third|fourth|fifth|last|final)(?: (?:\d{{1,4}}|{HOURS}))?(?=\s*(?:$|[?.!,;)]))"
+)
+
+
+def _share_unit(masked: str, marks: list[Mark], text: str) -> tuple[str, list[Mark]]:
+    """Give "the last five" the unit of the part beside it: "the first five seconds with the last five"."""
+    units = [m[1] for mark in marks if mark.kind == "part" and (m := re.search(r"([a-z]+)$", text[mark.a : mark.b]))]
+    for match in list(_EDGE_ALONE.finditer(masked)) if units else ():
+        made = next((build(m) for pattern, build in mark_patterns() if (m := pattern.match(f"{match[0]} {units[-1]}"))), None)
+        if made is not None and made.kind == "part" and len(marks) < MOST_MARKS:
+            a, b = match.span()
+            masked = masked[:a] + _cell(len(marks)) + "\ue0ff" * (b - a - 1) + masked[b:]
+            marks.append(replace(made, a=a, b=b))
+    return masked, marks
+
+
 def _before_a_time(masked: str, match: re.Match[str], marks: list[Mark]) -> bool:
     """As in "12-15 s" but not "2 to frame 15": the next mark must carry the unit."""
     right = next((m for m in sorted(marks, key=lambda m: m.a) if m.a >= match.end()), None)
+    if right is not None and right.kind == "date":  # "10-11 March"
+        return bool(match[1]) or (right.a - match.end() <= len(" until ") and _of_month(right) is not None)
     return bool(match[1]) or (right is not None and right.kind in ("offset", "clock", "colon"))
 
 
 def _after_a_time(masked: str, match: re.Match[str], marks: list[Mark]) -> bool:
     """As in "row 120 to 140"; with "and" only after "between"."""
     left = next((m for m in marks if m.b == match.start()), None)
+    if left is not None and left.kind == "date":  # "March 10 to 12"
+        return left.day is not None and re.match(MONTH, left.day) is not None
     if left is None or left.kind not in ("count", "clock", "offset", "bare"):
         return False
     return "and" not in match[0] or bool(re.search(r"\bbetween\s+(?:the )?$", masked[: left.a]))
@@ -257,7 +284,14 @@ def _like(bare: Mark, model: Mark) -> Mark:
         return replace(bare, kind="offset", value=bare.value * model.width, width=model.width)
     if model.kind == "count":
         return replace(bare, kind="count", unit=model.unit)
+    if model.kind == "date" and (day := _of_month(model)) is not None and bare.value == int(bare.value) <= 31:
+        return replace(bare, kind="date", day=re.sub(r"\d{1,2}", str(int(bare.value)), day, count=1))
     return bare
+
+
+def _of_month(mark: Mark) -> str | None:
+    """The words of a date with a month's name ("11 march 2026"), whose day another number may take the place of."""
+    return mark.day if mark.day is not None and re.search(rf"\b{MONTH}\b", mark.day) and re.search(r"\d", mark.day) else None
 
 
 _COMPARED = re.compile(r"[\s,]*(?:(?:with|and|to|than|versus|vs\.?|against|the|that|those|in|at|of|compared|during)[\s,]*)+")
@@ -266,6 +300,11 @@ _COMPARES = re.compile(r"\b(?:compar\w+|differ\w*|versus|vs|than)\b")
 
 def share_day(found: list[Phrase], text: str) -> list[Phrase]:
     """Give the date of one of two compared times to the other: "the morning with the afternoon on 7 March"."""
+    for part, days in pairwise(found):  # "the night from 10 to 11 March"
+        both = days.high is not None and days.low.kind == days.high.kind == "date"
+        if part.low.kind == "day_part" and part.low.day is None and both and not text[part.b : days.a].strip():
+            part = replace(part, low=replace(part.low, day=days.low.day), b=days.b)
+            return [part, *(p for p in found if p.a not in (part.a, days.a))]
     dated = [p for p in found if p.low.day is not None]
     free = [p for p in found if p.low.day is None and p.high is None and p.low.kind in ("clock", "colon", "day_part", "bare")]
     if len(dated) != 1 or not free or dated[0].high is not None:

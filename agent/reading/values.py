@@ -78,7 +78,7 @@ def find_comparison(text: str, source: SourceInfo) -> Comparison | None:
                 continue
             low, high = _value(match["a"]), _value(match.groupdict().get("b") or match["a"])
             low, high = min(low, high), max(low, high)
-            return Comparison(how=how, low=low, high=high, unit=unit, span=(match.start(), end))
+            return Comparison(how=how, low=low, high=high, unit=unit, span=(match.start("a"), end))
     return None
 
 
@@ -128,7 +128,7 @@ def blank_values(text: str, source: SourceInfo) -> str:
     """`text` with the value that readings are compared with blanked, for a reader of times; same length.
 
     >>> blank_values("was flow above 60 m3/h at 3 pm", SourceInfo(name="p", kind="series", channels=("flow",), units=("m3/h",)))
-    'was flow               at 3 pm'
+    'was flow above         at 3 pm'
     """
     found = find_comparison(text, source)
     if found is None:

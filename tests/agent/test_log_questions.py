@@ -199,3 +199,13 @@ def test_events_are_counted(workstation: Session, question: str) -> None:
     answer = ask(workstation, question).answer
     assert answer.startswith(f"**{sum(bool(line.strip()) for line in lines):,} events**")
     assert "belong to the finding below" in answer
+
+
+def test_a_file_is_called_by_a_word_of_its_name(workstation: Session) -> None:
+    short, full = (rows(ask(workstation, q)) for q in ("who opened the invoice?", "who opened Invoice_4471.docm?"))
+    assert short == full != []
+
+
+def test_the_busiest_process_is_counted(workstation: Session) -> None:
+    answer = ask(workstation, "which process has the most events?").answer
+    assert re.search(r"Most of them by `[^`]*chrome\.exe` \(428\)", answer)

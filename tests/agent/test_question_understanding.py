@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import agent.grammar
 from agent.grammar import understand
-from agent.intents import examples, nearest_intent
+from agent.leaning import lean, leaning, vectors
 from agent.question import INTENTS, Context, EntityIndex, PriorFinding, Request, SourceInfo
 from agent.reading.languages import detect_language
+from benchmarks.intents import fit, questions
 
 PUMP = SourceInfo(
     name="pump.csv", kind="series", duration_s=86400.0, period_s=60.0, epoch_s=1709337600.0, time_base="clock",
@@ -154,23 +156,52 @@ def test_quoted_text_is_no_request() -> None:
         assert not {"unsupported", "define_rule", "reset", "undo", "export"} & set(request.intents), request
 
 
-def test_the_last_resort_is_similarity() -> None:
-    labels = [intent for intent, _ in examples()]
-    sentences = [sentence for _, sentence in examples()]
+def towards(intent: str, certainty: float) -> Callable[[Sequence[str]], NDArray[np.float32]]:
+    """An embedding in which every text leans to one intent, the more the greater the certainty."""
+    found = leaning()
+    away = found.weights - found.weights.mean(axis=1, keepdims=True)
+    vector = away[:, found.intents.index(intent)]  # type: ignore[arg-type]
+    return lambda texts: np.tile(certainty * vector / np.linalg.norm(vector), (len(texts), 1)).astype(np.float32)
 
-    def one_hot(texts: Sequence[str]) -> NDArray[np.float32]:
-        """Every example is only like itself; "gloop" is like the first example of an export."""
-        rows = np.zeros((len(texts), len(sentences)), np.float32)
-        for row, text in zip(rows, texts, strict=True):
-            row[sentences.index(text) if text in sentences else labels.index("export")] = 1.0
-        return rows
 
-    request = understand("gloop", Context(sources=(PUMP,)), embed=one_hot)
+def test_the_last_resort_is_what_the_sentence_leans_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = understand("gloop", Context(sources=(PUMP,)), embed=towards("export", 1.0))
     assert (request.intents, request.decided_by) == (("export",), "similarity")
-    assert nearest_intent("gloop", nothing_near) is None
+    assert lean("gloop", nothing_near) is None
     lost = understand("gloop", Context(sources=(PUMP,)), embed=nothing_near)
     assert lost.intents == ("overview",)
     assert "did not understand" in lost.notes[0]
+    monkeypatch.setattr(agent.grammar, "NEAR", 1.01)
+    assert "did not understand" in understand("gloop", Context(sources=(PUMP,)), embed=towards("export", 1.0)).notes[0]
+
+
+def test_a_sure_leaning_outvotes_broad_words_and_never_plain_ones() -> None:
+    surely = towards("explain", 1.0)
+    assert understand("is gloop gleep?", Context(sources=(PUMP,)), embed=nothing_near).intents == ("exists",)
+    assert understand("is gloop gleep?", Context(sources=(PUMP,)), embed=surely).intents == ("explain",)
+    assert understand("is gloop gleep?", Context(sources=(PUMP,)), embed=towards("explain", 0.1)).intents == ("exists",)
+    for question, intent in (("when did it gloop?", "when"), ("why?", "why"), ("compare flow and pressure", "compare")):
+        assert understand(question, Context(sources=(PUMP,)), embed=surely).intents == (intent,)
+
+
+@pytest.mark.parametrize("intent", ["undo", "reset"])
+def test_what_changes_something_is_never_guessed(intent: str) -> None:
+    assert understand("gloop", Context(sources=(PUMP,)), embed=towards(intent, 1.0)).intents == ("overview",)
+
+
+def test_a_definition_is_guessed_of_a_statement_and_never_of_a_question() -> None:
+    assert understand("gloops gleep", Context(sources=(PUMP,)), embed=towards("define_rule", 1.0)).intents == ("define_rule",)
+    assert understand("gloops gleep?", Context(sources=(PUMP,)), embed=towards("define_rule", 1.0)).intents == ("exists",)
+
+
+def test_the_packaged_weights_are_those_of_the_committed_questions() -> None:
+    """Fitted anew on the same questions, they read these as the packaged ones do."""
+    asked = questions()
+    found = vectors([a.text for a in asked])
+    packaged, anew = leaning(), fit(asked)
+    assert packaged.intents == anew.intents
+    same = packaged.probabilities(found).argmax(axis=1) == anew.probabilities(found).argmax(axis=1)
+    assert float(np.mean(same)) > 0.97, "run python -m benchmarks.intents --write"
 
 
 @pytest.mark.parametrize(

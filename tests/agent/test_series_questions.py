@@ -258,3 +258,23 @@ def test_everyday_words_for_missing_readings_and_for_a_relation(pump: Session) -
     assert ask(pump, "is anything missing in the data?").answer.startswith("No, no value of `pump.csv` is missing")
     assert "their correlation over the whole series is" in ask(pump, "is motor current related to flow?").answer
     assert "132 readings in a row, 11 h" in ask(pump, "how long was flow stuck?").answer
+
+
+def test_which_channel_goes_wrong_first_is_told_by_their_findings(pump: Session) -> None:
+    reply = ask(pump, "did vibration spike before the flow problem?")
+    onsets = next(e.facts["onsets"] for e in reply.evidence if "onsets" in e.facts)
+    starts = [onset["start_s"] for onset in onsets if "start_s" in onset]
+    assert {onset["channel"] for onset in onsets} == {"vibration", "flow"}
+    assert starts == sorted(starts)
+    assert f"`{onsets[0]['channel']}` goes wrong" in reply.answer
+    alone = ask(pump, "which came first, the vibration or the inlet pressure problem?").answer
+    assert "`inlet_pressure` carries no abnormal stretch" in alone
+
+
+def test_drift_is_told_by_the_first_and_the_last_quarter(pump: Session, rows: dict[str, list[tuple[str, float]]]) -> None:
+    values = [value for _, value in rows["bearing_temp"]]
+    quarter = len(values) // 4
+    reply = ask(pump, "is the bearing temperature creeping up?")
+    for part in (values[:quarter], values[-quarter:]):
+        assert f"{np.mean(part):.3g} °C on average" in reply.answer
+    assert "first quarter" in reply.answer

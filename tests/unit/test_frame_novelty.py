@@ -260,7 +260,7 @@ def _examined(home, normal, clip):
     from agent.examine.video import examine
     from readers.source import Source
 
-    detector = FrameNovelty(**SMALL).fit(normal)
+    detector = FrameNovelty(**SMALL).fit(normal) if normal else FrameNovelty(**SMALL)
     source = Source(name=clip.name, kind="video", samples=(clip,), sha256="0")
     store = EvidenceStore(home)
     found = examine(Run(detector=detector, spec=detector.spec, source=source, n_normal=len(normal), reason=""), store)
@@ -287,3 +287,16 @@ def test_a_clip_that_differs_throughout_from_one_short_normal_clip_is_left_open(
     assert "I cannot tell whether" in nothing(found)
     assert "below the threshold" not in describe(found.findings[0])
     assert _examined(tmp_path / "b", [_walkers(6, seed=s) for s in (1, 2)], other).status == "abnormal"
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_clip_whose_frames_all_carry_one_time_is_left_open_without_a_warning(tmp_path):
+    rgb = next(_walkers(1, seed=1).frames()).rgb
+
+    def opener(start_s, end_s, step, max_side):
+        yield from (Frame(i, 0.0, rgb) for i in range(0, 8, step))
+
+    clip = VideoClip(name="still", height=96, width=160, fps=5.0, duration_s=1.6, n_frames=8, opener=opener)
+    found = _examined(tmp_path, [], clip)
+    assert (found.status, found.anomalies) == ("insufficient", ())
+    assert "one moment" in found.survey.facts["hedge"]
