@@ -37,13 +37,13 @@ def pro(truths: Sequence[NDArray[np.bool_]], heatmaps: Sequence[NDArray[np.float
     NaN when there is no defect region or no normal pixel.
 
     Raises:
-        BadInput: counts or shapes differ, or a heatmap is not finite.
+        BadInput: counts or shapes differ, or a heatmap is empty or not finite.
 
     >>> truth = np.zeros((4, 4), bool); truth[1:3, 1:3] = True
     >>> pro([truth], [truth.astype(np.float32)]), pro([truth], [1 - truth.astype(np.float32)])
     (1.0, 0.0)
     """
-    _check(truths, heatmaps)
+    check_maps(truths, heatmaps)
     if not 0 < limit <= 1:
         raise BadInput(f"limit {limit!r}: expected a false-positive rate above 0 and at most 1.")
     parts = [np.sort(heat[region]) for mask, heat in zip(truths, heatmaps, strict=True) for region in regions(mask)]
@@ -73,11 +73,18 @@ def _area(x: NDArray[np.float64], y: NDArray[np.float64], limit: float) -> float
     return float(np.trapezoid(ys, xs) / limit)
 
 
-def _check(truths: Sequence[NDArray[np.bool_]], heatmaps: Sequence[NDArray[np.float32]]) -> None:
+def check_maps(truths: Sequence[NDArray[np.bool_]], heatmaps: Sequence[NDArray[np.float32]]) -> None:
+    """Refuse what no pixel metric can rank.
+
+    Raises:
+        BadInput: counts or shapes differ, or a heatmap is empty or not finite.
+    """
     if len(truths) != len(heatmaps):
         raise BadInput(f"expected one heatmap per mask, got {len(truths)} masks and {len(heatmaps)} heatmaps.")
     for number, (mask, heat) in enumerate(zip(truths, heatmaps, strict=True)):
         if mask.shape != heat.shape or mask.ndim != 2 or mask.dtype != np.bool_:
             raise BadInput(f"picture {number}: expected a bool mask (H, W) like the heatmap {heat.shape}, got {mask.shape}.")
+        if not heat.size:
+            raise BadInput(f"picture {number}: expected a heatmap with pixels, got {heat.shape}.")
         if not np.isfinite(heat).all():
             raise BadInput(f"picture {number}: heatmap holds NaN or infinity.")

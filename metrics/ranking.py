@@ -23,7 +23,7 @@ def auroc(labels: NDArray[Any], scores: NDArray[Any]) -> float:
     >>> auroc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
     0.75
     """
-    truth, values = _checked(labels, scores)
+    truth, values = checked(labels, scores)
     if not _both(truth):
         return float("nan")
     from sklearn.metrics import roc_auc_score
@@ -40,7 +40,7 @@ def average_precision(labels: NDArray[Any], scores: NDArray[Any]) -> float:
     >>> round(average_precision(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])), 4)
     0.8333
     """
-    truth, values = _checked(labels, scores)
+    truth, values = checked(labels, scores)
     if not truth.any():
         return float("nan")
     from sklearn.metrics import average_precision_score
@@ -57,7 +57,7 @@ def f1_max(labels: NDArray[Any], scores: NDArray[Any]) -> tuple[float, float]:
     >>> f1_max(np.array([0, 1, 1]), np.array([0.2, 0.6, 0.9]))
     (1.0, 0.6)
     """
-    truth, values = _checked(labels, scores)
+    truth, values = checked(labels, scores)
     if not truth.any():
         return float("nan"), float("nan")
     from sklearn.metrics import precision_recall_curve
@@ -73,7 +73,15 @@ def _both(truth: NDArray[np.int64]) -> bool:
     return bool(truth.any() and not truth.all())
 
 
-def _checked(labels: NDArray[Any], scores: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+def checked(labels: NDArray[Any], scores: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Labels and scores as flat arrays of equal length, the labels 0/1.
+
+    Raises:
+        BadInput: lengths differ or are 0, labels are not 0/1, or a score is not finite.
+
+    >>> checked(np.array([True]), np.array([[2.0]]))[0].tolist()
+    [1]
+    """
     truth, values = np.asarray(labels).ravel(), np.asarray(scores).ravel()
     if len(truth) != len(values) or len(truth) == 0:
         raise BadInput(f"expected as many labels as scores and at least one, got {len(truth)} and {len(values)}.")

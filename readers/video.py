@@ -89,7 +89,7 @@ def open_video(path: Path, name: str, *, form: str = "any video", note: str = ""
         notes.append(f"{name} ends early: {duration:.1f} s of the {max(whole, duration):.1f} s announced are there.")
     epoch = _created(created)
     if epoch is not None:
-        notes.append(f"{name}: the clock time comes from the file's creation time, {created}.")
+        notes.append(f"The clock time comes from the file's creation time, {created}.")
 
     def opener(start_s: float, end_s: float, step: int, max_side: int | None) -> Iterator[Frame]:
         return _decode(path, form, name, table, start_s, end_s, step, max_side)

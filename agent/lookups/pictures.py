@@ -1,6 +1,7 @@
 """Looking at photos or frames of a video for a question: people by the HOG detector, things by concept matching.
 
-What only a detector's findings can answer (kinds of damage and events, colours, comparisons) is in `agent.lookups.judged`.
+What people do in a video is for `agent.lookups.motions`; what only a detector's findings can answer (kinds of damage and events, colours,
+comparisons) for `agent.lookups.judged`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from agent.examine.video import frame_at
 from agent.investigation import Investigation
 from agent.lookups import judged
 from agent.lookups.found import made
+from agent.lookups.motions import motion
 from agent.lookups.scope import Scope, scope_of
 from agent.question import Request
 from agent.reading.sights import Asked, asked_of
@@ -45,7 +47,9 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
     if asked.sight in ("type", "colour", "untold"):
         found = judged.judged(asked, scope)
     else:
-        found = people(asked, scope, store) if asked.sight == "people" else thing(asked, scope, store)
+        found = motion(asked, scope) if asked.beyond and source.kind == "video" else None
+        if found is None:
+            found = people(asked, scope, store) if asked.sight == "people" else thing(asked, scope, store)
     if found is not None:
         yield found
 

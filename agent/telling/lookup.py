@@ -35,6 +35,7 @@ _TELLERS: dict[str, Callable[[Evidence], list[str]]] = {
     "lookup_count": lookup_logs.number_of_events,
     "lookup_concept": lookup_pictures.concept,
     "lookup_people": lookup_pictures.people,
+    "lookup_motion": lookup_pictures.motion,
     "lookup_type": lookup_pictures.kind,
     "lookup_colour": lookup_pictures.colour,
     "lookup_untold": lookup_pictures.untold,

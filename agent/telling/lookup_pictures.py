@@ -67,6 +67,32 @@ def people(evidence: Evidence) -> list[str]:
     return lines
 
 
+def motion(evidence: Evidence) -> list[str]:
+    """Who did what was asked about and when, or why that cannot be told, and what the detector adds."""
+    facts: Any = evidence.facts
+    act, clip, sure = name(facts["act"]), name(evidence.locus.sample), "as far as simple tracking can tell"
+    there = " in the time asked about" if facts["in_times"] else ""
+    if facts["seen"]:
+        lines = [f"{'Yes, ' if facts['whether'] else ''}{sure}{there}: {name(facts['seen'][0]['said'])} {_cite(evidence)}."]
+        lines += [f"Also {name(one['said'])} {_cite(evidence)}." for one in facts["seen"][1:]]
+        if facts["times"] > len(facts["seen"]):
+            lines.append(f"In all that is {count(facts['times'], 'time')} {_cite(evidence)}.")
+        return [lines[0][:1].upper() + lines[0][1:], *lines[1:]]
+    if facts["cannot"]:
+        lines = [
+            f"I cannot tell whether {act}{there} {_cite(evidence)}.",
+            *(f"{why} {_cite(evidence)}" for why in facts["cannot"]),
+        ]
+    else:
+        no = "No, not" if facts["whether"] else "Not"
+        lines = [
+            f"{no} {sure}: everything that moves in {clip} was followed, and nowhere is it so that {act}{there} {_cite(evidence)}."
+        ]
+    if "found" in facts:
+        lines.append(f"{_found(facts)}{_hedge(facts)} {_cite(evidence)}.")
+    return lines
+
+
 def _hedge(facts: Any) -> str:
     """What "nothing unusual" means for a clip without normal ones."""
     return f"; {facts['hedge']}" if "hedge" in facts else ""

@@ -97,14 +97,31 @@ def test_a_thing_that_is_not_in_the_tiles_is_not_clearly_there(tiles: Session) -
     assert reply.status == "insufficient"
 
 
-@pytest.mark.parametrize("question", ["did anyone get hit?", "did somebody fall?", "is anyone hurt?", "does the man fall?"])
-def test_what_happens_to_people_in_the_video_is_not_confirmed_by_counting_them(question: str, crossing: Session) -> None:
-    reply = ask(crossing, question)
+def test_what_happens_to_people_in_the_video_is_not_confirmed_by_counting_them(crossing: Session) -> None:
+    reply = ask(crossing, "is anyone hurt?")
     assert "cannot tell from pictures what they do or what happens to them" in reply.answer
     assert "People are seen in 9 of 12 frames looked at, at most 4 at once" in reply.answer
     assert "sees `" not in reply.answer
     assert len(reply.anomalies) == 1
     assert "0:12" in reply.answer
+
+
+@pytest.mark.parametrize(
+    ("question", "act", "why"),
+    [
+        ("did anyone get hit?", "a person fights", "No relation in a video's log says that a person fights."),
+        ("did somebody fall?", "a person falls", "The people in crossing.mp4 are too close"),
+        ("does the man fall?", "a person falls", "too small to tell lying from standing"),
+    ],
+)
+def test_what_people_do_is_followed_and_not_denied_where_they_hide_each_other(
+    question: str, act: str, why: str, crossing: Session
+) -> None:
+    reply = ask(crossing, question)
+    assert reply.answer.startswith(f"I cannot tell whether `{act}`")
+    assert why in reply.answer
+    assert "telltale models pull" in reply.answer
+    assert len(reply.anomalies) == 1  # what the detector found is told all the same
 
 
 @pytest.mark.parametrize("question", ["are there any people?", "how many people cross?"])
