@@ -94,8 +94,9 @@ class SharedRate:
         """Of each step, how much of the axis it gives to pixels strictly above its level and to those at it; summed from below."""
         start, end = self._spans
         width = np.log(end / start)
-        # The integral of the straight line from 0 at `above` to 1 at `at` over the logarithm of the rate.
-        at = (end - start - self.above * width) / (self.at - self.above)
+        # The integral of the straight line from 0 at `above` to 1 at `at` over the logarithm of the rate; where the bound cuts a step
+        # down to a sliver the difference is all rounding, and could turn an area negative.
+        at = np.clip((end - start - self.above * width) / (self.at - self.above), 0, width)
         total = np.log(self.upper / self.lower)
         strictly, weakly = (np.concatenate([[0.0], np.cumsum(part / total)]) for part in (width - at, at))
         return strictly, weakly

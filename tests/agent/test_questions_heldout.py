@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 import agent.lookups.pictures
 import agent.lookups.stretches
+import agent.rules.evaluate
 import models.objects
 import models.vision_concepts
 from agent.evidence_store import EvidenceStore
@@ -39,6 +40,7 @@ from agent.investigation import Finding, Investigation
 from agent.lookups import look_up, look_up_together
 from agent.planner import choose
 from agent.question import Context, PriorFinding, Request
+from agent.rules.outcome import Outcome
 from agent.rulings.commands import NORMAL_HERE, read_command
 from agent.state import TALK
 from agent.workbench import describe_source
@@ -155,6 +157,7 @@ def scores(chats: dict[str, Chat], store: EvidenceStore) -> dict[str, list[tuple
     rng = random.Random(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models.objects, "People", _NoPeople)
+        patch.setattr(agent.rules.evaluate, "evaluate", lambda wanted, material: Outcome(source=material.source, tried=1))
         patch.setattr(agent.lookups.pictures, "frame_at", _dark)
         patch.setattr(agent.lookups.stretches, "frame_at", _dark)
         patch.setattr(models.vision_concepts, "seek", _nothing_sought)

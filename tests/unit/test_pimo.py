@@ -146,7 +146,18 @@ def test_a_hotter_defect_is_never_worse_and_a_perfect_one_is_one(rng, pixels):
     truths = [truth, np.zeros((6, 6), bool)]
     plain, hotter, perfect = (aupimo(truths, [heat + more * truth, normal], bounds=WIDE)[0] for more in (0, 0.25, 1.1))
     assert 0 <= plain <= hotter + 1e-12
-    assert hotter <= perfect == pytest.approx(1, abs=1e-12)
+    assert hotter <= perfect + 1e-12
+    assert perfect == pytest.approx(1, abs=1e-12)
+    assert perfect <= 1
+
+
+def test_a_step_that_ends_at_the_bound_but_for_rounding_takes_nothing_away():
+    """Ten normal pixels of .1 each do not sum to exactly .5: what is left of the sixth step must not count below zero."""
+    truth, normal = np.zeros((1, 10), bool), np.arange(10.0)[None]
+    truth[0, 0] = True
+    for level in range(10):
+        for upper in np.arange(2, 11) / 10:
+            assert 0 <= aupimo([truth, truth & False], [np.full((1, 10), float(level)), normal], bounds=(0.01, upper))[0] <= 1
 
 
 def test_shuffled_maps_are_at_chance():
