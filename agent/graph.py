@@ -34,7 +34,7 @@ from agent.state import KEPT_REQUESTS, TALK, ChatState
 from agent.steps import Steps
 from agent.verify import cited_ids, keep_supported
 from agent.workbench import Workbench, describe_source
-from core.errors import BudgetExceeded, UserError
+from core.errors import BudgetExceeded, TelltaleError, UserError
 from core.evidence import Anomaly, Evidence, Whole
 from core.progress import watching
 from core.samples import VideoClip
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from agent.narration.voice import Voice
     from agent.rules.compile import Reading
+    from readers.open import Source
 
 log = logging.getLogger(__name__)
 
@@ -291,10 +292,25 @@ class Conversation:
             evidence
             for source in self._bench.sources()
             if source.name not in together.told and (not request.sources or source.name in request.sources)
-            for evidence in look_up(request, source, investigations.get(source.name), self._store)
+            for evidence in self._looked_up(request, source, investigations.get(source.name))
         ]
         found += [evidence for inv in self._bench.kept() for evidence in look_up_lost(request, inv)]
         return self._store.add_evidence(self._thread, found)
+
+    def _looked_up(self, request: Request, source: Source, inv: Investigation | None) -> list[Evidence]:
+        """What one source says to a question; following people in a video takes a while, so it is shown and can be stopped."""
+        from agent.reading.sights import asked_of
+
+        asked = asked_of(request) if source.kind == "video" else None
+        if asked is None or not asked.beyond:
+            return list(look_up(request, source, inv, self._store))
+        with self.steps.step(f"follow:{source.name}", f"Following who does what in {source.name}") as step:
+            try:
+                with watching(self.steps.heed):
+                    return list(look_up(request, source, inv, self._store))
+            except TelltaleError as error:
+                step.update(detail=str(error), ok=False)
+        return []
 
     def check(self, state: ChatState) -> ChatState:
         """Keep the lines whose claims the evidence supports; fixed rules cannot write better ones, so the others are removed."""
