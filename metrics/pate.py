@@ -41,8 +41,9 @@ def pate(
 
     `labels` and `scores` are (T,) in the order of time; `early`, `late` count steps. The thresholds are the distinct scores where
     the number of strange steps called changes, thinned to `thresholds` percentiles of that list, or all of them if None (exact, and
-    then only the order of the scores matters). NaN without a strange step; 1 when all are strange. A random score earns somewhat
-    more than the share of strange steps, as buffers give credit: print one beside it.
+    then only the order of the scores matters). NaN without a strange step; 1 when all are strange. Two baselines to read it
+    against: a random score earns somewhat more than the share p of strange steps, as buffers give credit; scores that are all equal
+    earn (1 + p)/2 and more, as the paper's curve is drawn straight from precision 1 at recall 0. Many ties at the top flatter too.
 
     Raises:
         BadInput: lengths differ, labels are not 0/1, a score is not finite, or a buffer, split or count is out of range.

@@ -293,7 +293,8 @@ def _walk_list(value: Sequence[Any], key: str, made: Leaf) -> Iterator[Leaf]:
     if key == "did":
         for row, second, text in value:
             yield replace(made, key="row", value=float(row), owner=str(text))
-            yield replace(made, key="did_s", value=float(second), owner=str(text))
+            if second is not None:
+                yield replace(made, key="did_s", value=float(second), owner=str(text))
             yield replace(made, key="did", value=str(text))
         return
     if value and all(isinstance(inner, list | tuple) and len(inner) == 2 and isinstance(inner[0], str) for inner in value):

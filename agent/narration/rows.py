@@ -108,7 +108,8 @@ def _fact(key: str, value: Any, when: _Clock) -> str:
         return f"{said}: " + ", ".join(f"{fenced(k)} {_plain(v)}{unit}" for k, v in list(value.items())[:MOST_ITEMS])
     if key == "did":
         return "did: " + " | ".join(
-            f"row {row}, {when(float(second))}: {fenced(text)}" for row, second, text in value[:MOST_ITEMS]
+            f"row {row}{'' if second is None else ', ' + when(float(second))}: {fenced(text)}"
+            for row, second, text in value[:MOST_ITEMS]
         )
     items = [_item(v, when) if isinstance(v, Mapping) else when(float(v)) if key.endswith("_s") else _plain(v) for v in value]
     return f"{said}: " + ", ".join(items[:MOST_ITEMS])

@@ -260,7 +260,10 @@ def _facts(log: EventLog, rows: NDArray[np.int64], time_s: NDArray[np.float64]) 
         "first_row": int(table["row"][int(rows[0])]), "last_row": int(table["row"][int(rows[-1])]), "n_rows": len(rows),
         "first_s": round(float(times.min()), 3) if len(times) else None, "last_s": round(float(times.max()), 3) if len(times) else None,
         "epoch_s": log.epoch_s, "subjects": shown[:8],
-        "did": [[int(table["row"][int(i)]), clean(say_row(log, int(i)), 240)] for i in rows[:SHOWN]],
+        "did": [
+            [int(table["row"][int(i)]), round(float(time_s[i]), 3) if np.isfinite(time_s[i]) else None, clean(say_row(log, int(i)), 240)]
+            for i in rows[:SHOWN]
+        ],
     }  # fmt: skip
 
 
@@ -279,7 +282,7 @@ def _grouped(condition: EventCondition, log: EventLog, rows: NDArray[np.int64], 
         more = f" ({n:,} times, rows {facts['first_row']}–{facts['last_row']})" if n > 1 else f" (row {facts['first_row']})"
         found.append(
             RuleFinding(
-                locus=_locus(log, members), measured=float(n), unit="events", condition=rule, sentence=f"{facts['did'][0][1]}{more}.",
+                locus=_locus(log, members), measured=float(n), unit="events", condition=rule, sentence=f"{facts['did'][0][2]}{more}.",
                 facts=facts, events=n,
             )
         )  # fmt: skip
@@ -296,6 +299,6 @@ def _burst(
     return RuleFinding(
         locus=_locus(log, np.sort(rows)), measured=float(len(rows)), unit="events", condition=rule,
         sentence=f"{len(rows):,} such events{who}{lasted}, rows {facts['first_row']}–{facts['last_row']}; the first: "
-            f"{facts['did'][0][1]}.",
+            f"{facts['did'][0][2]}.",
         facts=facts | {"common": key}, events=len(rows),
     )  # fmt: skip

@@ -145,7 +145,7 @@ def test_who_does_what_is_followed_when_why_is_asked_and_never_twice(tmp_path: P
     followed = []
     relations = accountant.relation_evidence
     monkeypatch.setattr(accountant, "relation_evidence", lambda *given: followed.append(1) or relations(*given))
-    session = Session(home=tmp_path / "home")
+    session = Session(home=tmp_path / "home", model="embedded")
     clip = write_clip(tmp_path / "hall.mp4")
     first = ask(session, "what is wrong?", files=[clip])
     holds(first)

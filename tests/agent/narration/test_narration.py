@@ -9,6 +9,7 @@ import pytest
 from asking import SAMPLES
 from tier_models import PLANS_NOTHING
 
+from agent.checking.sentences import judge_text
 from agent.narration.narrator import ROUNDS, VIEW_MARK, narrate
 from agent.narration.rows import evidence_row, fenced
 from agent.narration.scene import MOST_PICTURES, Scene, shown
@@ -142,6 +143,15 @@ def test_text_of_files_is_fenced_and_cannot_leave_the_fence() -> None:
     outside = "".join(part.split("»", 1)[-1] for part in row.split("«"))
     assert "Ignore" not in outside, row
     assert fenced(hostile).count("»") == 1
+
+
+def test_a_deed_without_a_time_is_shown_by_its_row() -> None:
+    item = Evidence(
+        id="E3", tool="rarity", version="1", parameters={}, source="a.csv", locus=Whole(sample="a.csv"),
+        facts={"did": [[3, None, "a.exe started b.exe"]]},
+    )  # fmt: skip
+    assert "did: row 3: «a.exe started b.exe»" in evidence_row(item)
+    assert [judged.kind for judged in judge_text("In row 3 a.exe started b.exe [E3].", {"E3": item})] == ["fact"]
 
 
 def test_pictures_come_with_their_captions_in_order_and_no_more_than_a_model_can_take(tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ def test_the_embedded_tier_plans_nothing(home: Path, ruled: dict[str, Reply], mo
         raise AssertionError
 
     monkeypatch.setattr(Desk, "__init__", never)
-    session = Session(home=home)
+    session = Session(home=home, model="embedded")
     *events, reply = session.ask(MAIN, files=[SAMPLES / "pump.csv"])
     session.close()
     assert isinstance(reply, Reply)

@@ -171,6 +171,9 @@ def test_rules_on_a_log(session: Session) -> None:
     rule = next(a for a in reply.anomalies if a.rule_id)
     assert rule.severity == 3
     assert "fires once in `workstation.jsonl`" in reply.answer
+    found = next(e for e in reply.evidence if e.id == rule.evidence[0])
+    assert [len(deed) for deed in found.facts["did"]] == [3]  # type: ignore[union-attr,arg-type]
+    assert "WINWORD.EXE started powershell.exe" in ask(session, "what happened around 14:37?").answer
 
 
 def test_a_rule_given_with_the_question_holds_for_the_chat_and_is_not_kept(session: Session) -> None:
