@@ -1,6 +1,7 @@
 # make run    set everything up on a fresh machine, then open the web page
 # make demo   set up, then answer a question about each bundled sample and write demo_report.html
 # make test   set up with the development tools, then every check and test
+# make test-tiers  the tests of the conversation once more on a scripted model, a loopback endpoint and a tiny local model
 # make bench  set up, then measure on the real data sets under TELLTALE_DATA
 # make docs   renew README's table and docs/detectors.md from the catalogue
 #
@@ -18,13 +19,18 @@ export LANGSMITH_TRACING := false
 export GRADIO_ANALYTICS_ENABLED := False
 
 .DEFAULT_GOAL := run
-.PHONY: run demo test bench docs setup setup-dev
+.PHONY: run demo test test-tiers bench docs setup setup-dev
 
 run: setup
 	$(BIN)/telltale ui $(ARGS)
 
 demo: setup
 	$(BIN)/python -m ui.demo
+
+test-tiers: setup-dev
+	for tier in scripted endpoint local; do \
+	  TELLTALE_TEST_TIER=$$tier $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/agent || exit 1; \
+	done
 
 test: setup-dev
 	$(BIN)/ruff check .
