@@ -22,16 +22,20 @@ _LITERAL = re.compile(
 )
 _KINDS = frozenset({"services", "connections", "logins", "tasks", "users", "accounts", "drivers"})
 """Words for kinds of things, though a program may bear them: services.exe is meant by "services.exe" or "the services process"."""
+_REGISTRY = re.compile(r"HK[A-Z_]+\\")
 _NUMBERED = re.compile(r"\b(?:pid|process|port|id|user|uid) $")
 
 
 def find_entities(text: str, source: SourceInfo, *, original: str = "") -> Named:
-    """Names of a log in `text`, longest first; `original` keeps the capitals ("SYSTEM" is a user, "system" a word).
+    r"""Names of a log in `text`, longest first; `original` keeps the capitals ("SYSTEM" is a user, "system" a word).
 
     >>> from agent.question import EntityIndex
     >>> log = SourceInfo(name="l", kind="events", entities=EntityIndex.of(["powershell.exe", "bob smith", "10.0.0.5"]))
     >>> find_entities("what did powershell and bob smith do with 10.0.0.5?", log).entities
     ('powershell.exe', 'bob smith', '10.0.0.5')
+    >>> log = SourceInfo(name="l", kind="events", entities=EntityIndex.of([r"HKLM\System\Autologger\Start"]))
+    >>> find_entities("how did it start?", log).entities
+    ()
     """
     index = source.entities
     if not len(index):
@@ -109,6 +113,10 @@ def _names(text: str, a: int, b: int, source: SourceInfo, original: str) -> tupl
     if typed.isdigit() and not _NUMBERED.search(text[max(0, a - 12) : a]):
         return ()
     found = source.entities.find(typed)
+    if (
+        found and is_word(typed) and all(_REGISTRY.match(name) for name in found)
+    ):  # "how did it start?" means no value called Start
+        return ()
     return found or (source.entities.find(typed[:-1]) if len(typed) > 4 and typed.endswith("s") else ())
 
 
