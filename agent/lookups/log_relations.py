@@ -59,6 +59,8 @@ def asked_relation(question: str) -> str | None:
 
     >>> asked_relation("who started svcupd.exe?"), asked_relation("what did that process do next"), asked_relation("why?")
     ('parent', 'next', None)
+    >>> asked_relation("what did cmd.exe start?"), asked_relation("what did the attacker do, and how did it start?")
+    ('children', 'deeds')
     """
     words = words_of(question)
     return next((name for name, pattern in headed("log relation") if pattern.search(words)), None)
