@@ -66,6 +66,7 @@ def test_a_chosen_tier_answers_and_is_kept(server: Server, folder: Path, script:
         assert page.locator(".tt-writer").count() == 0
         assert "flatline" in page.inner_text(".tt-answer")
         choose(visit, script)
+        in_use(visit, script)
         assert script in page.inner_text(".tt-said")
         visit.ask("what is wrong here?")
         assert page.locator(".tt-answer").last.inner_text().startswith("A spike in vibration starts at 2026-03-07 10:20:00")
@@ -135,6 +136,7 @@ def test_visitors_who_sign_in_cannot_name_an_address(folder: Path, browser):  # 
         page.get_by_role("button", name="Login").click()
         page.wait_for_selector(".tt-model")
         page.locator("#tt-models > button").click()
+        page.locator("#tt-pick label").nth(1).wait_for()
         assert page.locator("#tt-pick label").all_inner_texts() == [
             "embedded – fixed rules, no language model",
             "endpoint:eyes@http://127.0.0.1:9/v1 – on this machine",
