@@ -34,6 +34,8 @@ CENTRES: dict[int, float] = {4: 2.5, 8: 3.4, 16: 9.2, 32: 16.5}
 Measured: the centroid of the change that a small blob makes in the features of real pictures (a test repeats it). Padding alone
 would give s − 1 and the middle of a block (s − 1) / 2; the trained filters lean back towards the middle.
 """
+LEVEL_CHANNELS: tuple[int, ...] = (32, *(stage[-1] for stage in STAGES), 1280)
+"""Channels of stem, stages and head, as `EfficientNetLite0.levels` gives them."""
 BATCH_NORM_EPSILON = 1e-3
 
 
@@ -80,8 +82,8 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = _Conv(3, 32, 3, 2)
-        stages, channels = [], 32
+        self.stem = _Conv(3, LEVEL_CHANNELS[0], 3, 2)
+        stages, channels = [], LEVEL_CHANNELS[0]
         for blocks, kernel, stride, expansion, outputs in STAGES:
             stage = []
             for index in range(blocks):
@@ -89,8 +91,8 @@ class EfficientNetLite0(nn.Module):
                 channels = outputs
             stages.append(nn.Sequential(*stage))
         self.stages = nn.ModuleList(stages)
-        self.head = _Conv(320, 1280, 1)
-        self.classifier = nn.Linear(1280, 1000)
+        self.head = _Conv(320, LEVEL_CHANNELS[-1], 1)
+        self.classifier = nn.Linear(LEVEL_CHANNELS[-1], 1000)
 
     def taps(self, x: Tensor, strides: tuple[int, ...]) -> list[Tensor]:
         """Feature maps (N, C, ⌈H/s⌉, ⌈W/s⌉) of the asked strides, in that order; stops after the deepest one needed."""
@@ -102,6 +104,13 @@ class EfficientNetLite0(nn.Module):
             if index in wanted:
                 found[wanted[index]] = x
         return [found[stride] for stride in strides]
+
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """The nine levels (N, C, h, w): stem, each of the seven stages, head; `LEVEL_CHANNELS` says how many channels each has."""
+        found = [self.stem(x)]
+        for stage in self.stages:
+            found.append(stage(found[-1]))
+        return [*found, self.head(found[-1])]
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, 1000)."""

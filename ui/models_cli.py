@@ -20,7 +20,7 @@ def models_list(as_json: Annotated[bool, typer.Option("--json", help="Print one 
 
     Memory is that of 16-bit weights with 1 GiB of room, in brackets with quantize='nf4'; a CPU without bf16 needs twice the weights.
     """
-    rows = [*_embedded(), *_hub()]
+    rows = [*_embedded(), *_hub(), *_backbones()]
     if as_json:
         print(json.dumps(rows, ensure_ascii=False))
         return
@@ -52,9 +52,17 @@ def models_pull(
         clear_progress()
     print(
         f"{model.title}: {len(model.files)} files, {_gigabytes(model.size)}, verified, commit {model.revision[:12]}, "
-        f"licence {model.licence}. Use it with --model local:{model.title}",
+        f"licence {model.licence}. {_how_to_use(model.title)}",
         file=sys.stderr,
     )
+
+
+def _how_to_use(title: str) -> str:
+    from models.chat.hub import backbone_repos
+
+    if title in backbone_repos():
+        return f"Use it with: telltale detect patch_search … --set backbone={title}"
+    return f"Use it with --model local:{title}"
 
 
 @models_app.command("adapt")
@@ -136,6 +144,28 @@ def _embedded() -> list[dict[str, Any]]:
     return rows
 
 
+def _backbones() -> list[dict[str, Any]]:
+    """Networks that photo detectors can search in instead of the embedded one."""
+    from models.backbone_weights import known_backbones
+    from models.chat.hub import folder_of, memory_bytes, read_manifest
+
+    rows: list[dict[str, Any]] = []
+    for known in known_backbones():
+        row: dict[str, Any] = {
+            "name": known.name, "title": known.name, "kind": "backbone", "repo": known.repo, "installed": False, "verified": False,
+            "megabytes": None, "parameters": known.parameters, "memory_gb": round(memory_bytes(known.parameters) / 1e9, 1),
+            "memory_nf4_gb": None, "licence": known.licence, "note": known.use,
+        }  # fmt: skip
+        try:
+            model = read_manifest(folder_of(known.repo))
+        except BadInput as error:
+            row["note"] = str(error)
+        else:
+            row |= _installed(model) if model is not None else {}
+        rows.append(row)
+    return rows
+
+
 def _hub() -> list[dict[str, Any]]:
     """The language models: those of the catalogue in its order, then what else is installed."""
     from models.chat.hub import (
@@ -192,7 +222,8 @@ def _state(row: dict[str, Any]) -> str:
 
 def _size(row: dict[str, Any]) -> str:
     if row["megabytes"] is None:
-        return f"{row['parameters'] / 1e9:.1f} B parameters"
+        millions = row["parameters"] / 1e6
+        return f"{millions / 1e3:.1f} B parameters" if millions >= 200 else f"{millions:.0f} M parameters"
     return _gigabytes(row["megabytes"] * 10**6)
 
 

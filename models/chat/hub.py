@@ -90,6 +90,17 @@ def known_models() -> tuple[KnownModel, ...]:
     return tuple(KnownModel(**row) for row in tomllib.loads(text)["model"])
 
 
+@cache
+def backbone_repos() -> dict[str, str]:
+    """Repository of each backbone by name: networks that detectors search in, pulled like language models and never taken for one.
+
+    >>> backbone_repos()["dinov2_vits14"]
+    'timm/vit_small_patch14_dinov2.lvd142m'
+    """
+    text = (Path(__file__).parents[1] / "hub_models.toml").read_text(encoding="utf-8")
+    return {row["name"]: row["repo"] for row in tomllib.loads(text)["backbone"]}
+
+
 def memory_bytes(parameters: int, quantize: str | None = None) -> int:
     """Memory a model needs to answer: its weights in 16 bits, or quantised, and a GiB of room.
 
@@ -134,16 +145,19 @@ def repo_of(name: str) -> str:
     for model in known_models():
         if name.lower() in (model.name, model.repo.lower()):
             return model.repo
+    if name.lower() in backbone_repos():
+        return backbone_repos()[name.lower()]
     if _REPO.fullmatch(name) and ".." not in name:
         return name
     raise UnknownName.among("model", name, [model.name for model in known_models()])
 
 
 def installed_models() -> list[InstalledModel]:
-    """Every installed model with a readable manifest, by title."""
+    """Every installed language model with a readable manifest, by title."""
     folder = models_folder()
     found = [read_manifest(path.parent) for path in folder.glob(f"*/{MANIFEST}")] if folder.is_dir() else []
-    return sorted((model for model in found if model is not None), key=lambda model: model.title)
+    backbones = set(backbone_repos().values())
+    return sorted((model for model in found if model is not None and model.repo not in backbones), key=lambda model: model.title)
 
 
 def read_manifest(folder: Path) -> InstalledModel | None:
@@ -157,7 +171,7 @@ def read_manifest(folder: Path) -> InstalledModel | None:
         return None
     try:
         row: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        titles = {model.repo: model.name for model in known_models()}
+        titles = {repo: name for name, repo in backbone_repos().items()} | {model.repo: model.name for model in known_models()}
         return InstalledModel(
             title=titles.get(row["repo"], row["repo"]), folder=folder, repo=row["repo"], revision=row["revision"],
             licence=row["licence"], files=tuple(PulledFile(**file) for file in row["files"]),

@@ -3,6 +3,7 @@ import pytest
 import torch
 from skimage import data as textures
 
+from core.calibrate import from_reference
 from core.errors import BadInput, NotFitted
 from core.progress import watching
 from core.samples import ImageSample
@@ -191,3 +192,126 @@ def test_orientations_are_eight_different_ones_and_vectors_are_unit(fitted):
     assert len({o.tobytes() + bytes(o.shape) for o in orientations(cells)}) == 8
     vectors = patch_vectors(fitted._encoder, photo(0).pixels)
     assert torch.allclose(vectors.norm(dim=-1), torch.ones(vectors.shape[:2]), atol=1e-5)
+
+
+def sticker(number, top=40, left=120):
+    """A photo with a harmless label at (top, left): red, with a white stripe."""
+    pixels = photo(number).pixels.copy()
+    pixels[top : top + 24, left : left + 24] = (200, 40, 40)
+    pixels[top + 8 : top + 16, left + 4 : left + 20] = 250
+    return ImageSample(name=f"sticker {number}", pixels=pixels)
+
+
+@pytest.fixture(scope="module")
+def stickers():
+    """The same label on other photos, elsewhere on the grid of patches."""
+    return [sticker(30 + n, *place) for n, place in enumerate([(40, 120), (43, 117), (81, 32), (22, 61)])]
+
+
+@pytest.fixture(scope="module")
+def taught():
+    search = PatchSearch(side=160, bank=2000).fit([photo(n) for n in range(12)])
+    before = search.score([sticker(30)])[0].score, search.score([photo(n, hole=True) for n in range(20, 24)])
+    added = search.learn(sticker(29), box=(120, 40, 144, 64))
+    return search, before, added
+
+
+def test_a_learnt_false_alarm_is_not_raised_again_and_a_defect_still_is(taught, stickers):
+    search, (before, _), added = taught
+    threshold = from_reference(search.reference_scores(), false_positive_rate=0.01).threshold
+    assert added == search.learnt > 0
+    assert before > threshold
+    assert max(s.score for s in search.score(stickers)) < threshold
+    torn = search.score([photo(n, hole=True) for n in range(20, 24)])
+    assert min(s.score for s in torn) > threshold
+    assert all(truth()[np.unravel_index(s.heatmap.argmax(), s.heatmap.shape)] for s in torn)
+
+
+def test_a_defect_beside_a_learnt_label_is_still_found(taught):
+    search, _, _ = taught
+    both = sticker(31, 43, 117)
+    pixels = both.pixels.copy()
+    pixels[truth()] = 20
+    score = search.score([ImageSample(name="both", pixels=pixels)])[0]
+    assert truth()[np.unravel_index(score.heatmap.argmax(), score.heatmap.shape)]
+    assert score.score > from_reference(search.reference_scores()).threshold
+
+
+def test_what_was_learnt_is_saved_and_forgotten_by_a_new_fit(tmp_path, taught, stickers):
+    search, _, added = taught
+    search.save(tmp_path / "memory.npz")
+    loaded = PatchSearch.load(tmp_path / "memory.npz")
+    assert loaded.learnt == added
+    assert np.array_equal(loaded.score(stickers[:1])[0].heatmap, search.score(stickers[:1])[0].heatmap)
+    assert loaded.learn(sticker(29), box=(120, 40, 144, 64)) == 0  # it is known already
+    again = loaded.fit([photo(n) for n in range(3)])
+    assert again.learnt == 0
+    fresh = PatchSearch(side=160, bank=2000).fit([photo(n) for n in range(3)])
+    assert again.score(stickers[:1])[0].score == fresh.score(stickers[:1])[0].score
+
+
+def test_few_normals_are_turned_and_so_is_what_is_learnt():
+    search = PatchSearch(side=96, bank=2000).fit([photo(n) for n in range(2)])
+    label = sticker(29)
+    search.learn(label, box=(120, 40, 144, 64))
+    turned = ImageSample(name="turned", pixels=np.ascontiguousarray(np.rot90(label.pixels)))
+    plain = PatchSearch(side=96, bank=2000).fit([photo(n) for n in range(2)])
+    assert search.score([turned])[0].score < 0.6 * plain.score([turned])[0].score
+
+
+def test_a_mask_a_box_and_the_whole_photo_mean_the_same_patches():
+    known = PatchSearch(side=96, bank=500, augment=False).fit([photo(n) for n in range(3)])
+    counts = []
+    mask = np.zeros((150, 200), bool)
+    mask[40:64, 120:144] = True
+    for how in ({"box": (120, 40, 144, 64)}, {"mask": mask}, {}, {"box": (-50, -50, 900, 900)}):
+        search = PatchSearch(side=96, bank=500, augment=False).fit([photo(n) for n in range(3)])
+        counts.append(search.learn(sticker(29), **how))
+    assert counts[0] == counts[1] < counts[2] == counts[3]
+    assert counts[2] == 4 * np.prod(known._encoder.grid(150, 200))
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"box": (0, 0, 9, 9), "mask": np.ones((150, 200), bool)}, "got both"),
+        ({"mask": np.ones((10, 10), bool)}, r"expected shape \(150, 200\)"),
+        ({"mask": np.ones((150, 200), np.uint8)}, "uint8"),
+        ({"mask": np.zeros((150, 200), bool)}, "at least one pixel"),
+        ({"box": (300, 0, 400, 9)}, "200 × 150 pixels"),
+        ({"box": (9, 9, 9, 9)}, "at least one pixel"),
+        ({"box": (-9, -9, -1, -1)}, "at least one pixel"),
+        ({"box": (0, 0, float("nan"), 9)}, "left, top, right, bottom"),
+    ],
+)
+def test_a_region_that_is_none_is_refused(fitted, how, message):
+    with pytest.raises(BadInput, match=message):
+        fitted.learn(photo(0), **how)
+
+
+def test_learning_before_fitting_is_refused():
+    with pytest.raises(NotFitted, match="patch_search"):
+        PatchSearch().learn(photo(0))
+
+
+def test_tiles_find_a_defect_too_small_for_the_whole_photo():
+    """A spot of 6 pixels in a photo of 1024: a tenth of a patch when the photo is seen at once, a whole one in tiles."""
+    big = np.tile(BRICK, (2, 2, 1))
+
+    def wall(number, spot=False):
+        rng = np.random.default_rng(number)
+        pixels = np.clip(big * rng.uniform(0.95, 1.05) + rng.normal(0, 2, big.shape), 0, 255).astype(np.uint8)
+        if spot:
+            pixels[700:706, 300:306] = (250, 30, 30)
+        return ImageSample(name=f"wall {number}", pixels=pixels)
+
+    normal, good, torn = [wall(n) for n in range(2)], wall(8), wall(9, spot=True)
+    margins = {}
+    for tiles in (1, 6):
+        search = PatchSearch(side=128, bank=3000, augment=False, tiles=tiles).fit(normal)
+        scores = search.score([good, torn])
+        margins[tiles] = scores[1].score / scores[0].score
+        row, column = np.unravel_index(scores[1].heatmap.argmax(), scores[1].heatmap.shape)
+    assert abs(row - 703) < 12
+    assert abs(column - 303) < 12
+    assert margins[6] > 1.5 * margins[1]

@@ -27,6 +27,7 @@ from core.errors import BadInput
 from core.progress import step
 from core.samples import ImageSample, Sample
 from core.scores import ImageScore
+from models.backbone_weights import EMBEDDED
 from models.patches import PatchEncoder
 from tools.catalog import ROWS
 from tools.image.patch_maps import patch_vectors, picture_score, pixels_of, score_of
@@ -46,6 +47,7 @@ class MutualSearch:
         partners: photos that are compared with each other at once; a larger batch is dealt into groups of about this size, so
             that cost grows linearly. Dealing depends on what the photos show and the seed, not on their order.
         seed: of the dealing.
+        backbone: the network whose features are compared, as `models.patches.PatchEncoder` takes it.
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     After `fit(normal)` the normal photos are partners of every photo too. Scores are `ImageScore`s with heatmaps (H, W).
@@ -64,13 +66,23 @@ class MutualSearch:
 
     spec: DetectorSpec = next(row for row in ROWS if row.name == "mutual_search")
 
-    def __init__(self, *, side: int = 320, share: float = 0.3, partners: int = 40, seed: int = 0, device: str = "auto") -> None:
+    def __init__(
+        self,
+        *,
+        side: int = 320,
+        share: float = 0.3,
+        partners: int = 40,
+        seed: int = 0,
+        backbone: str = EMBEDDED,
+        device: str = "auto",
+    ) -> None:
         if not 0 < share <= 1:
             raise BadInput(f"share {share!r}: expected above 0 and at most 1.")
         if partners < 2:
             raise BadInput(f"partners {partners!r}: expected at least 2.")
         self.side, self.share, self.partners, self.seed, self.device = side, share, partners, seed, device
-        self._encoder = PatchEncoder(side=side, device=device)
+        self.backbone = backbone
+        self._encoder = PatchEncoder(side=side, backbone=backbone, device=device)
         self._normals: list[torch.Tensor] = []
         self._reference: NDArray[np.float32] = np.empty(0, dtype=np.float32)
 
