@@ -14,6 +14,7 @@ FAST = {
     "patch_search": {"side": 96},
     "text_decoder": {"side": 96, "simulated": 12, "steps": 20},
     "mutual_search": {"side": 96},
+    "musc": {"side": 96},
     "intrinsic": {"side": 96},
     "frame_novelty": {"side": 64, "flow_side": 64, "unit_s": 0.3},
 }
