@@ -15,6 +15,7 @@ FAST = {
     "text_decoder": {"side": 96, "simulated": 12, "steps": 20},
     "mutual_search": {"side": 96},
     "musc": {"side": 96},
+    "musc_v2": {"side": 96, "groups": 192, "size": 48, "inner": (16, 48)},
     "intrinsic": {"side": 96},
     "frame_novelty": {"side": 64, "flow_side": 64, "unit_s": 0.3},
 }
