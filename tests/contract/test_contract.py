@@ -12,6 +12,8 @@ from tools.catalog import catalogue
 
 FAST = {
     "patch_search": {"side": 96},
+    "vision_ad": {"side": 96},
+    "cpr": {"side": 96, "width": 16, "simulated": 8, "steps": 10, "pairs": 4},
     "text_decoder": {"side": 96, "simulated": 12, "steps": 20},
     "mutual_search": {"side": 96},
     "musc": {"side": 96},
