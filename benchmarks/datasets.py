@@ -86,6 +86,22 @@ class PictureSet:
             return np.asarray(grey, dtype=np.uint8) > 127
 
 
+def cable_gland(root: Path) -> PictureSet:
+    """The colour pictures of MVTec 3D-AD's cable gland, with their masks.
+
+    Raises:
+        BadInput: the set is not there.
+    """
+    base = folder(root, "mvtec3d_cable_gland")
+    test = [
+        (path, "" if kind.name == "good" else kind.name, None if kind.name == "good" else kind / "gt" / path.name)
+        for kind in sorted((base / "test").iterdir()) for path in sorted((kind / "rgb").iterdir())
+    ]  # fmt: skip
+    paths, kinds, masks = zip(*test, strict=True)
+    train = tuple(sorted((base / "train" / "good" / "rgb").iterdir()))
+    return PictureSet(name="mvtec3d_cable_gland", train=train, test=paths, kinds=kinds, masks=masks)
+
+
 def picture_set(root: Path, name: str, *, every: int = 1) -> PictureSet:
     """Load the listing of one of PICTURE_SETS; `every` keeps each n-th photo of training and of each test kind.
 

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from benchmarks.datasets import PICTURE_SETS, PictureSet, picture_set
 from benchmarks.rows import Row, measured
+from core.detector import Detector
 from core.errors import BadInput
 from core.samples import ImageSample
-from core.scores import ImageScore
+from core.scores import ImageScore, Score
 from metrics.pimo import aupimo, resolved, summary
 from metrics.pro import pro
 from metrics.ranking import auroc, average_precision
@@ -107,24 +108,30 @@ def rows(data: Path, *, quick: bool) -> Iterator[Row]:
         except BadInput as error:
             print(f"image: {error}")
             continue
-        test = listing.tests()
-        truths = [listing.truth(index, *sample.size) for index, sample in enumerate(test)]
-        photos = Photos(listing=listing, normal=listing.normals(), test=test, truths=truths)
-        yield from _trivial(photos)
+        photos = loaded(listing)
+        yield from trivial(photos)
         searches = _searches(photos, quick=quick)
         yield next(searches)
         later.append((photos, searches))
     for _, searches in later:
         yield from searches
     for photos, _ in later:
-        yield photos.row("mutual_search, no normals", _scored(MutualSearch(), photos.test))
-        yield photos.row("intrinsic, each photo alone", _scored(Intrinsic(), photos.test))
+        yield photos.row("mutual_search, no normals", scored(MutualSearch(), photos.test))
+        yield photos.row("intrinsic, each photo alone", scored(Intrinsic(), photos.test))
         yield from _peers(photos)
         if photos.listing.name == "mvtec_bottle":
             yield from _growth(photos)
 
 
-def _trivial(photos: Photos) -> Iterator[Row]:
+def loaded(listing: PictureSet) -> Photos:
+    """The photos of a data set and their masks."""
+    test = listing.tests()
+    truths = [listing.truth(index, *sample.size) for index, sample in enumerate(test)]
+    return Photos(listing=listing, normal=listing.normals(), test=test, truths=truths)
+
+
+def trivial(photos: Photos) -> Iterator[Row]:
+    """Rows that need no detector."""
     for seed in SEEDS:
         yield photos.trivial("random", np.random.default_rng(seed).random(len(photos.test)), seeds=(seed,))
     for method, size in (("mean colour, nearest normal", 1), ("16×16 thumbnail, nearest normal", 16)):
@@ -144,27 +151,33 @@ def thumbnail(pixels: NDArray[np.uint8], size: int) -> NDArray[np.float64]:
     return np.asarray(cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA), dtype=np.float64).ravel()
 
 
-def _scored(detector: MutualSearch | Intrinsic, test: Sequence[ImageSample]) -> Outcome:
+def scored(detector: Detector, test: Sequence[ImageSample]) -> Outcome:
+    """What a detector says without normals."""
     with measured() as cost:
-        scores = detector.score(test)
+        scores = _of_photos(detector.score(test))
     return Outcome(scores=scores, fit_s=0.0, score_s=cost.seconds, peak_mb=cost.peak_mb)
 
 
-def _fitted(detector: PatchSearch, normal: Sequence[ImageSample], test: Sequence[ImageSample]) -> Outcome:
+def fitted(detector: Detector, normal: Sequence[ImageSample], test: Sequence[ImageSample]) -> Outcome:
+    """What a detector says after looking at normals."""
     with measured() as fit:
         detector.fit(normal)
     with measured() as score:
-        scores = detector.score(test)
+        scores = _of_photos(detector.score(test))
     return Outcome(scores=scores, fit_s=fit.seconds, score_s=score.seconds, peak_mb=score.peak_mb)
+
+
+def _of_photos(scores: Sequence[Score]) -> list[ImageScore]:
+    return [score for score in scores if isinstance(score, ImageScore)]
 
 
 def _searches(photos: Photos, *, quick: bool) -> Iterator[Row]:
     normal, test = photos.normal, photos.test
-    yield photos.row("patch_search, all normals", _fitted(PatchSearch(), normal, test), seeds=(0,), note=f"{len(normal)} normals")
+    yield photos.row("patch_search, all normals", fitted(PatchSearch(), normal, test), seeds=(0,), note=f"{len(normal)} normals")
     for shots in SHOTS[:1] if quick else SHOTS:
         for seed in SEEDS[:1] if quick else SEEDS:
             drawn = np.random.default_rng(seed).choice(len(normal), shots, replace=False)
-            outcome = _fitted(PatchSearch(), [normal[int(index)] for index in drawn], test)
+            outcome = fitted(PatchSearch(), [normal[int(index)] for index in drawn], test)
             yield photos.row(f"patch_search, {shots}-shot", outcome, seeds=(seed,))
 
 
@@ -173,7 +186,7 @@ def _peers(photos: Photos) -> Iterator[Row]:
     normal, encoder = photos.normal[:PEER_NORMALS], PatchEncoder(side=PatchSearch().side)
     bank = round(PEER_SHARE * sum(int(np.prod(encoder.grid(*sample.size))) for sample in normal))
     few = f"{len(normal)} normals"
-    outcome = _fitted(PatchSearch(bank=bank, augment=False), normal, photos.test)
+    outcome = fitted(PatchSearch(bank=bank, augment=False), normal, photos.test)
     yield photos.row("patch_search, 10 % of the patches", outcome, seeds=(0,), note=few)
     yield photos.row(
         "peer: greedy k-centre coreset (PatchCore), 10 %", _peer(normal, photos.test, greedy=True), seeds=(0,), note=few
@@ -220,7 +233,7 @@ def _growth(photos: Photos) -> Iterator[Row]:
     """Does cost grow linearly: one, two and four times the normal and the test photos."""
     for times in (1, 2, 4):
         normal, test = photos.normal[: 50 * times], photos.test[: 20 * times]
-        outcome = _fitted(PatchSearch(), normal, test)
+        outcome = fitted(PatchSearch(), normal, test)
         metrics = {
             "fit_ms_per_normal_lower": 1000 * outcome.fit_s / len(normal),
             "ms_per_photo_lower": 1000 * outcome.score_s / len(test),

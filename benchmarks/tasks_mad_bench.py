@@ -28,7 +28,7 @@ from agent.severity import confidence, grade
 from agent.severity_table import built_in
 from benchmarks.mad_bench_sets import SeverityMap, SeveritySet, map_names, severity_map, severity_set
 from benchmarks.rows import Row, measured
-from benchmarks.tasks_image import PEER_NORMALS, SEEDS, Outcome, _fitted, _peer, _scored, thumbnail
+from benchmarks.tasks_image import PEER_NORMALS, SEEDS, Outcome, _peer, fitted, scored, thumbnail
 from core.calibrate import Calibration, from_majority, from_reference
 from core.errors import BadInput
 from core.samples import ImageSample
@@ -114,8 +114,8 @@ def _photos(rated: Rated, *, quick: bool) -> Iterator[Row]:
     yield from _with_normals(rated, rated.normal, "patch_search", bounds=True)
     if quick or len(rated.test) > MOST_TOGETHER:
         return
-    yield from _without_normals(rated, "mutual_search, no normals", _scored(MutualSearch(), rated.test))
-    yield from _without_normals(rated, "intrinsic, each photo alone", _scored(Intrinsic(), rated.test))
+    yield from _without_normals(rated, "mutual_search, no normals", scored(MutualSearch(), rated.test))
+    yield from _without_normals(rated, "intrinsic, each photo alone", scored(Intrinsic(), rated.test))
     few = rated.normal[:PEER_NORMALS]
     yield from _with_normals(rated, few, f"patch_search, {len(few)} normals")
     peer = _peer(few, rated.test, greedy=True)
@@ -134,7 +134,7 @@ def _trivial(rated: Rated) -> Iterator[Row]:
 
 def _with_normals(rated: Rated, normal: Sequence[ImageSample], name: str, *, bounds: bool = False) -> Iterator[Row]:
     detector = PatchSearch()
-    outcome = _fitted(detector, normal, rated.test)
+    outcome = fitted(detector, normal, rated.test)
     calibration = from_reference(detector.reference_scores(), false_positive_rate=FALSE_POSITIVE_RATE)
     note = f"{len(normal)} normals"
     yield rated.row(f"{name}: score", _values(outcome), outcome=outcome, seeds=(0,), note=note)
