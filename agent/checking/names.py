@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from itertools import pairwise
+from typing import Any
 
 from agent.checking.claims import Claim
 from agent.checking.facts import Facts, plain
@@ -57,18 +58,36 @@ def name_problems(said: Utterance) -> list[str]:
     first = _FIRST.match(said.bare)
     if first and not is_plain(first[1]) and first[1].casefold() not in told and first[1].casefold() not in _ANYBODY:
         wrong.append(first[1])
-    return [f"the name {name!r} is not in the evidence it cites" for name in dict.fromkeys(wrong)] + _told_twice(said)
+    return [f"the name {name!r} is not in the evidence it cites" for name in dict.fromkeys(wrong)] + [
+        *_told_twice(said), *_other_units(said)
+    ]  # fmt: skip
 
 
 def _told_twice(said: Utterance) -> list[str]:
     """The channels that one list names more than once: one of them stands for another."""
     run: list[str] = []
     for left, right in pairwise([m for m in said.mentions if m.type == "channel"]):
-        joined = re.fullmatch(r"\s*,?\s*(?:and\s+)?", said.bare[left.end : right.start]) is not None
+        joined = re.fullmatch(r"`?\s*(?:\([^()]*\))?\s*,?\s*(?:and\s+)?`?", said.bare[left.end : right.start]) is not None
         run = [*(run or [left.name]), right.name] if joined else []
         if len(set(run)) < len(run):
             return [f"{right.name!r} is named twice"]
     return []
+
+
+def _other_units(said: Utterance) -> list[str]:
+    """The channels of a recording's list that stand beside the unit of another: "`flow` (bar)"."""
+    units: dict[str, set[str]] = {}
+    for item in said.facts.evidence:
+        listed: Any = item.facts.get("listed") or ()
+        for row in listed:
+            if isinstance(row, dict) and {"channel", "unit"} <= row.keys():
+                units.setdefault(row["channel"], set()).add(plain(row["unit"] or ""))
+    beside = [
+        (m.name, found[1])
+        for m in said.mentions
+        if m.name in units and (found := re.match(r"\W{0,2}\(([^()]*)\)", said.text[m.end :]))
+    ]
+    return [f"{name!r} is not measured in {shown!r}" for name, shown in beside if plain(shown) not in units[name]]
 
 
 def misspelt(word: str, facts: Facts) -> str:
