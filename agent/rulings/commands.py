@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.telling.words import name
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from agent.rules.store import RuleStore
 
 _ID = r"(?:the |my )?(?:rule |number |no\.? ?|#)*(?P<id>r?\d{1,5})"
+_NAMED = (
+    r"(?:(?:the|my|that) (?P<word>[\w.\-]{3,}(?: [\w.\-]{3,})?) rule"
+    r"|(?:the|my|that) rule (?:about|on|for|with|against) (?:the )?(?P<about>.{3,60}?))"
+)
 _DELETE = (
     r"^(?:please )?(?:delete|remove|forget|drop|take away|discard|erase|cancel|scrap|revoke|withdraw|get rid of|kick out"
     r"|throw (?:away|out))"
@@ -35,8 +39,15 @@ _COMMANDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("delete", rf"{_DELETE} {_ID}[.! ]*$"),
         ("delete", rf"^(?:please )?(?:take|throw|kick) {_ID} (?:away|out|off)[.! ]*$"),
         ("delete_last", rf"{_DELETE} (?:the |my |that |this )?(?:last )?(?:rule|definition)[.! ]*$"),
+        ("delete", rf"{_DELETE} {_NAMED}[.! ]*$"),
         ("delete_all", rf"{_DELETE} (?:all|every|everything)(?: of)?(?: the| my| our| your)? (?:rules?|definitions?)[.! ]*$"),
         ("off", rf"{_SWITCH} off {_ID}[.! ]*$"),
+        ("off", rf"{_SWITCH} off {_NAMED}[.! ]*$"),
+        ("off", rf"{_SWITCH} {_NAMED} off[.! ]*$"),
+        ("off", rf"^(?:please )?(?:disable|pause|deactivate|suspend) {_NAMED}[.! ]*$"),
+        ("on", rf"{_SWITCH} {_NAMED} (?:back )?on[.! ]*$"),
+        ("on", rf"{_SWITCH} (?:back )?on {_NAMED}[.! ]*$"),
+        ("on", rf"^(?:please )?(?:enable|resume|activate|reactivate|restore|reinstate|bring back) {_NAMED}[.! ]*$"),
         ("off", rf"{_SWITCH} {_ID} off[.! ]*$"),
         ("off", rf"^(?:please )?put {_ID} (?:on hold|to sleep|aside)[.! ]*$"),
         ("off", rf"^(?:please )?(?:disable|pause|deactivate) {_ID}[.! ]*$"),
@@ -49,7 +60,11 @@ _COMMANDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             rf"^(?:please )?(?:apply |use |make |let |limit |restrict )?{_ID} {_HOLDS}(?P<where>everywhere|(?:in|for|to|on) .+?)[.! ]*$",
         ),
         ("edit", rf"^(?:change|edit|reword) {_ID}(?: to)?[:,]? (?P<text>.{{4,}})$"),
-        ("undo", rf"^(?:please )?(?:undo|take back|take (?:that|it) back|revert)(?: (?:that|it|{_LAST}))*[.! ]*$"),
+        (
+            "undo",
+            r"^(?:please )?(?:undo|take back|(?:i )?take (?:that|it) back|revert|(?:go )?one step back)"
+            rf"(?: (?:that|it|{_LAST}))*[.! ]*$",
+        ),
     )
 )
 _NUMBERS = {
@@ -58,6 +73,15 @@ _NUMBERS = {
 _NUMBERED = re.compile(
     r"\b(?:the |my )?(first|second|third|fourth|fifth) rule\b|\brule (one|two|three|four|five)\b", re.IGNORECASE
 )
+_LEAD = re.compile(
+    r"^(?:(?:oops|sorry|wait|no|ok(?:ay)?|right|well|actually|never ?mind|hm+|so|now|then|and)[,.!]? )+", re.IGNORECASE
+)
+_TAIL = re.compile(
+    r"(?:,? (?:please|pls|thanks|again|now|for (?:now|the moment|a while|today)|at the moment|will you|would you"
+    r"|(?:that|it) was (?:a mistake|wrong)|i was wrong))+(?=[.!? ]*$)",
+    re.IGNORECASE,
+)
+"""What is said round a command and changes nothing of it."""
 _LEVELS = {"minor": 1, "serious": 2, "critical": 3}
 NORMAL_HERE = re.compile(
     r"^(?:no,? |but |well,? |actually,? )*"
@@ -72,20 +96,22 @@ NORMAL_HERE = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """What is to be done, to which rule, with what."""
+    """What is to be done, to which rule (by its number, or by a word of it), with what."""
 
     key: str
     identity: str = ""
     text: str = ""
+    about: str = ""
 
 
 def read_command(question: str) -> Command | None:
     """The command a message gives, or None.
 
     >>> read_command("switch off rule 2"), read_command("delete R1").identity, read_command("what is wrong?")
-    (Command(key='off', identity='R2', text=''), 'R1', None)
+    (Command(key='off', identity='R2', text='', about=''), 'R1', None)
     """
-    plain = re.sub(r",? (?:please|pls)(?=[.! ]*$)", "", " ".join(question.split()), flags=re.IGNORECASE)
+    plain = _LEAD.sub("", " ".join(question.split()))
+    plain = _TAIL.sub("", plain)
     plain = _NUMBERED.sub(lambda m: f"rule {_NUMBERS[(m[1] or m[2]).lower()]}", plain)
     for key, pattern in _COMMANDS:
         if match := pattern.match(plain):
@@ -94,6 +120,7 @@ def read_command(question: str) -> Command | None:
             return Command(
                 key=key, identity=f"R{identity.lower().lstrip('r')}" if identity else "",
                 text=(groups.get("where") or groups.get("level") or groups.get("text") or "").strip(),
+                about=(groups.get("word") or groups.get("about") or "").strip(),
             )  # fmt: skip
     return None
 
@@ -106,8 +133,35 @@ def carry_out(command: Command, store: RuleStore, sources: Sequence[str]) -> lis
         return [str(error)]
 
 
+def unclear(store: RuleStore) -> list[str]:
+    """What is said to a command that was heard and not understood: nothing is changed."""
+    return [
+        "I heard something about your rules, but not what to do, so nothing is changed. Say for example “switch rule 2 off”, "
+        "“delete the last rule”, “undo” or “list rules”.",
+        *listed_rules(store.rules()),
+    ]
+
+
+def _about(words: str, store: RuleStore) -> str:
+    """The id of the one rule in which the words occur.
+
+    Raises:
+        BadInput: none or several.
+    """
+    wanted = [re.escape(word[: max(4, len(word) - 2)]) for word in re.findall(r"[\w.\-]{3,}", words.lower())]
+    found = [rule.id for rule in store.rules() if wanted and all(re.search(rf"\b{w}", rule.text.lower()) for w in wanted)]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{r.id} ({name(r.text)})" for r in store.rules()) or "there is no rule"
+    raise BadInput(
+        f"{words!r}: expected words of one rule, found them in {len(found) or 'none'}. Name it by its number: {known}."
+    )
+
+
 def _done(command: Command, store: RuleStore, sources: Sequence[str]) -> list[str]:
     key = command.key
+    if command.about:
+        command = replace(command, identity=_about(command.about, store), about="")
     if key == "list":
         return listed_rules(store.rules())
     if key == "undo":

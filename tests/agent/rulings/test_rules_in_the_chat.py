@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from asking import SAMPLES, ask
 
+import agent.grammar
+from agent.grammar import understand
+from agent.reader import COMMAND, Reading
 from agent.rulings.commands import read_command
 from agent.rulings.proposal import understood
 from agent.session import Session
@@ -205,3 +208,38 @@ def test_replies_to_a_proposal(said: str, means: str) -> None:
 )
 def test_questions_are_no_commands(said: str) -> None:
     assert read_command(said) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "key", "identity", "about"),
+    [
+        ("turn rule 2 off for the moment", "off", "R2", ""), ("Turn off the bearing rule for now.", "off", "", "bearing"),
+        ("turn the chrome rule back on", "on", "", "chrome"), ("please delete the rule about the bearing", "delete", "", "bearing"),
+        ("Scrap my last rule, that was a mistake", "delete_last", "", ""), ("Never mind, revert that.", "undo", "", ""),
+        ("ok, list rules please", "list", "", ""),
+    ],
+)  # fmt: skip
+def test_commands_are_read_through_what_is_said_round_them(said: str, key: str, identity: str, about: str) -> None:
+    command = read_command(said)
+    assert command is not None
+    assert (command.key, command.identity, command.about) == (key, identity, about)
+
+
+def test_a_rule_is_found_by_a_word_of_it(session: Session) -> None:
+    say(session, "Flag vibration above 5 mm/s", "yes", "flag flow below 3 m3/h", "yes")
+    assert "switched off" in say(session, "turn off the vibration rule for now")
+    assert "expected words of one rule" in say(session, "delete the rule about bananas")
+    assert "expected words of one rule" in say(session, "delete the rule about the flag")
+    assert "is deleted" in say(session, "scrap the rule on the flow")
+
+
+def test_a_command_that_is_heard_and_not_understood_changes_nothing_and_says_so(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(session, "Flag vibration above 5 mm/s", "yes", files=[PUMP])
+    heard = Reading(intent=COMMAND, way="rule", intents={COMMAND: 0.9}, ways={"rule": 0.9})
+    monkeypatch.setattr(agent.grammar, "understand", lambda text, context: understand(text, context, reader=lambda *_: heard))
+    said = say(session, "put my rule number one to bed until next week")
+    assert "nothing is changed" in said
+    assert "R1" in said
+    assert "nothing is changed" not in say(session, "what is wrong here?")  # a word about rules has to be there
