@@ -1,20 +1,21 @@
 """From a message to a `Request`: the embedded tier's understanding of a question, by rules.
 
 `understand` tidies the text, reads targets, times and intents (`agent.reading`, `agent.times`, `agent.intents`), and fills what a
-follow-up leaves out from the question before it. What a sentence leans to (`agent.leaning`) is asked where no rule fires. It never
-raises on any text, and what it guessed or did not understand is said in `Request.notes`.
+follow-up leaves out from the question before it. Rules find what is named; which wish the words express, and what answers it, is for
+the packaged reader (`agent.reader`), which outdoes the rules where it is sure. `understand` never raises on any text, and what it
+guessed or did not understand is said in `Request.notes`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
-from agent.intents import read_intents
-from agent.leaning import NEAR, SURE, SURE_OF_TALK, TALKS, Embed, lean
-from agent.question import Context, Intent, Request, SampleRef, SourceInfo, TimeRange
+from agent.intents import read_intents, said_polarity
+from agent.question import Context, Intent, Request, RuleDraft, SampleRef, SourceInfo, TimeRange
+from agent.reader import COMMAND, RULES, Reading, known_intents, read
 from agent.reading.channels import find_channels
 from agent.reading.concepts import (
     read_concept,
@@ -67,17 +68,26 @@ _REFERRING: frozenset[Intent] = frozenset(
 )
 _NEEDS_NO_FILES: frozenset[Intent] = frozenset(("help", "greeting", "unsupported", "define_rule", "undo", "reset"))
 _VAGUE: frozenset[Intent] = frozenset(("exists", "what", "list", "explain"))
-_BROADLY_READ: frozenset[Intent] = frozenset(("exists", "what"))
-"""Intents whose rules are broad enough to be wrong where no word says outright what is asked."""
-_ASKING_WORD = re.compile(r"\b(?:when|where|which|who|whose|whom|why|how)\b")
+_NEVER_HEARD: frozenset[str] = frozenset(("undo", "reset"))
+"""What changes something at once is taken at its word alone; a definition changes nothing before the person has confirmed it."""
+NEAR = 0.35
+"""Least probability of an intent that is heard against the rules."""
+UNLIKELY = 0.2
+"""A sentence that reads like a definition is another thing only where a definition is less likely than this."""
+SURE_OF_COMMAND = 0.6
+"""Least probability of a command to the rule book that no pattern reads: it is asked back, and nothing else is answered."""
+_OF_RULES = re.compile(r"\b(?:rules?|definitions?|alerts?|exceptions?)\b")
+SURE_OF_WAY, SURE_PAST_A_TIME = 0.4, 0.7
+"""Least probability of a way that is taken against the words; the findings as a whole, though a time is named, need more."""
+Reader: TypeAlias = "Callable[[str, Sequence[str], str], Reading | None]"
 _KEEPS_NAMES = 500
 """Names per source whose words are protected from mending."""
 
 
-def understand(question: str, context: Context, *, embed: Embed | None = None) -> Request:
+def understand(question: str, context: Context, *, reader: Reader = read) -> Request:
     """Read what `question` asks for, given what the chat knows; never raises on any text.
 
-    `embed` (texts -> vectors, by default `agent.leaning.vectors`) is asked only when no rule fires, or a broad one alone.
+    `reader` hears a message with the kinds of files and the message before it; None from it leaves everything to the rules.
 
     >>> pump = SourceInfo(name="pump.csv", kind="series", channels=("temp", "flow"), duration_s=600.0)
     >>> request = understand("when did the temp go wrong after 2:00?", Context(sources=(pump,)))
@@ -95,10 +105,11 @@ def understand(question: str, context: Context, *, embed: Embed | None = None) -
         concept=None if found.rule else read_concept(text.open, named.spans, found.intents),
         negation=read_negation(text.plain, found.intents), notes=named.notes,
     )  # fmt: skip
-    request = _decide(request, text, named, context, embed)
-    if request.decided_by == "similarity" or (request.decided_by == "follow-up" and request.concept is None):  # "and a cat?"
-        request = replace(request, concept=read_concept(text.open, named.spans, request.intents))
-    if request.decided_by == "similarity":
+    request = _hear(_decide(request, text, named, context), text, context, reader)
+    if request.decided_by == "reader" or (request.decided_by == "follow-up" and request.concept is None):  # "and a cat?"
+        concept = None if request.rule else read_concept(text.open, named.spans, request.intents)
+        request = replace(request, concept=concept)
+    if request.decided_by == "reader":
         request = replace(request, negation=read_negation(text.plain, request.intents))
     new = context.fresh and not request.targeted
     request = replace(request, sources=context.fresh) if new else _inherit(request, text, context)
@@ -168,21 +179,21 @@ def _timed_sources(named: Sequence[str], context: Context) -> list[SourceInfo]:
     return timed
 
 
-def _decide(request: Request, text: Tidy, named: Named, context: Context, embed: Embed | None) -> Request:
-    """Give a message without a clear intent one: from the question before, from what it names, or by similarity."""
+def _decide(request: Request, text: Tidy, named: Named, context: Context) -> Request:
+    """Give a message without a clear intent one: from the question before or from what it names."""
     previous = next((r for r in reversed(context.previous) if not set(r.intents) <= _NEEDS_NO_FILES), None)
     asked = tuple(intent for intent in request.intents if intent != "greeting")
     adjusting = bool(request.sensitivity or request.min_severity)
     names = bool(named.spans or named.unknown) or request.targeted
     if asked and not (adjusting and set(asked) <= _VAGUE):
-        return request if adjusting else _outvoted(request, text, embed)
+        return request
     if request.intents == ("greeting",) and not names and not adjusting:
         return request
     follows = previous is not None and bool(either("follow").search(text.plain))
     noted = () if adjusting or follows or text.language == "other" else read_fragment(text.open, named.spans)
     if noted:
         concept = concept_of_fragment(text.open, named.spans) if noted == ("exists",) else None
-        return _outvoted(replace(request, intents=noted, concept=request.concept or concept), text, embed)
+        return replace(request, intents=noted, concept=request.concept or concept)
     if previous is not None and (adjusting or names or follows):
         kept = tuple(intent for intent in previous.intents if intent not in _NEEDS_NO_FILES)
         if kept == ("overview",) and names and not adjusting:
@@ -193,42 +204,50 @@ def _decide(request: Request, text: Tidy, named: Named, context: Context, embed:
     if re.search(rf"\b{word('finding')}\b", text.plain):
         return replace(request, intents=("exists",))
     if names:
-        return _outvoted(replace(request, intents=("what",), decided_by="default"), text, embed)
+        return replace(request, intents=("what",), decided_by="default")
     if not re.search(r"\w", text.plain):
         return replace(request, intents=("overview",) if context.sources else ("help",), decided_by="default")
-    return _by_similarity(request, text, context, embed)
-
-
-def _lean(text: Tidy, embed: Embed | None) -> tuple[Intent, float] | None:
-    """What the sentence leans to by the packaged weights; None in a language that is not read."""
-    if text.language == "other" or not re.search(r"[a-z]", text.plain):
-        return None
-    near = lean(text.plain, embed)
-    return None if near is not None and near[0] == "define_rule" and text.asks else near  # nobody defines by asking
-
-
-def _leant(request: Request, intent: Intent) -> Request:
-    reason = OUTSIDE if intent == "unsupported" else request.reason
-    return replace(request, intents=(intent,), decided_by="similarity", reason=reason)
-
-
-def _outvoted(request: Request, text: Tidy, embed: Embed | None) -> Request:
-    """A reading that rests on broad words ("is …?", "anything …") gives way to what the whole sentence surely leans to."""
-    if len(request.intents) != 1 or request.intents[0] not in _BROADLY_READ or _ASKING_WORD.search(text.plain):
-        return request
-    near = _lean(text, embed)
-    if near is None or near[1] < (SURE_OF_TALK if near[0] in TALKS else SURE) or near[0] == request.intents[0]:
-        return request
-    return _leant(request, near[0])
-
-
-def _by_similarity(request: Request, text: Tidy, context: Context, embed: Embed | None) -> Request:
-    """The intent whose examples lie nearest; without any near one, an overview and the honest note."""
-    near = _lean(text, embed)
-    if near is not None and near[1] >= NEAR:
-        return _leant(request, near[0])
     intents: tuple[Intent, ...] = ("overview",) if context.sources else ("help",)
     return replace(request, intents=intents, decided_by="default", notes=(*request.notes, NOT_UNDERSTOOD))
+
+
+def _hear(request: Request, text: Tidy, context: Context, reader: Reader) -> Request:
+    """What the reader hears in a message, where it is surer than the rules; messages in other languages are left to the rules."""
+    if text.language != "en" or not re.search(r"[a-z]{2}", text.plain):
+        return request
+    if request.intents == ("greeting",) and not request.targeted:
+        return request
+    named = [s.kind for s in context.sources if s.name in request.sources] or [s.kind for s in context.sources]
+    heard = reader(request.question, named, context.previous[-1].question if context.previous else "")
+    if heard is None:
+        return request
+    if heard.intent == COMMAND:
+        if heard.intents[COMMAND] < SURE_OF_COMMAND or not _OF_RULES.search(text.plain):
+            return request
+        return replace(request, intents=("overview",), rule=None, reason=None, decided_by="reader", way="rule")
+    past_a_time = heard.way == "finding" and request.times and "times" not in request.inherited
+    sure = heard.ways[heard.way] >= (SURE_PAST_A_TIME if past_a_time else SURE_OF_WAY)
+    defines = "define_rule" in request.intents
+    if defines and sum(heard.intents.get(one, 0.0) for one in RULES) >= UNLIKELY:
+        return replace(request, way="rule")
+    request = replace(request, way=heard.way if sure and heard.way != "rule" else "")
+    intents = known_intents(heard, request.intents)
+    unasked = heard.intent in _NEVER_HEARD and heard.intent not in request.intents
+    if unasked or (heard.intent == "define_rule" and text.asks):  # nobody defines by asking
+        return request
+    if set(intents) == set(request.intents):
+        return replace(request, notes=tuple(note for note in request.notes if note != NOT_UNDERSTOOD))
+    if heard.intents[heard.intent] < NEAR:
+        return request
+    draft = request.rule if "define_rule" in intents else None
+    if heard.intent == "define_rule" and draft is None:
+        said = text.plain.strip(" .!?")
+        draft = RuleDraft(text=said, subject=said, polarity=said_polarity(said))
+    reason = (request.reason or OUTSIDE) if "unsupported" in intents else None
+    return replace(
+        request, intents=intents, decided_by="reader", rule=draft, reason=reason,
+        notes=tuple(note for note in request.notes if note != NOT_UNDERSTOOD),
+    )  # fmt: skip
 
 
 def _inherit(request: Request, text: Tidy, context: Context) -> Request:

@@ -163,7 +163,7 @@ def read_rule(sentence: str) -> RuleDraft | None:
         subject = groups["x"].strip(" .!,;:")
         polarity: Polarity = "normal" if title == "normal" else "anomaly"
         if title == "stated":
-            polarity = _polarity(groups.get("state") or text)
+            polarity = said_polarity(groups.get("state") or text)
         if re.search(r"\b(?:do not|never|not) ignor", match[0]):
             polarity = "anomaly"
         if len(subject) >= 2:
@@ -171,9 +171,13 @@ def read_rule(sentence: str) -> RuleDraft | None:
     return None
 
 
-def _polarity(words: str) -> Polarity:
+def said_polarity(words: str) -> Polarity:
+    """Whether a definition in these words makes something normal or an anomaly."""
     negated = bool(re.search(r"\b(?:not|never|no)\b", re.sub(rf"\b{word('normal')}", " ", words)))  # "of no importance" is normal
     if re.search(r"\b(?:flagged|reported|alarmed|marked)\b", words):
         return "normal" if negated else "anomaly"
-    normal = bool(re.search(rf"\b(?:{word('normal')}|ignored|tolerated|accepted)\b", words)) and "abnormal" not in words
+    normal = (
+        bool(re.search(rf"\b(?:{word('normal')}|ignored?|tolerated?|accept(?:ed)?|let (?:it|them|that|those) pass)\b", words))
+        and "abnormal" not in words
+    )
     return "normal" if normal != negated else "anomaly"

@@ -25,7 +25,7 @@ Polarity: TypeAlias = Literal["anomaly", "normal"]
 View: TypeAlias = Literal["heatmap", "frame", "curve", "table"]
 Language: TypeAlias = Literal["en", "de", "fr", "es", "other"]
 Expects: TypeAlias = Literal["normal", "abnormal", "either"]
-DecidedBy: TypeAlias = Literal["rules", "follow-up", "similarity", "default"]
+DecidedBy: TypeAlias = Literal["rules", "follow-up", "reader", "default"]
 ReferenceKind: TypeAlias = Literal[
     "evidence", "number", "ordinal", "last", "next", "previous", "worst", "mildest", "it", "label", "all"
 ]
@@ -171,7 +171,7 @@ class Request:
     `sensitivity` is +1 (find more), -1 (find less) or 0; `min_severity` is 0–3. `negation` is True when the question asks for
     what is *not* abnormal; `expects` what a yes means in a yes-or-no question ("is it broken?": abnormal). `unknown` are names
     that were typed but belong to nothing in the chat. `reason` says why a request is unsupported. `inherited` names the fields
-    taken over from the previous question.
+    taken over from the previous question. `way` is what was heard to answer it (`agent.reader`); empty where the words decide.
     """
 
     question: str
@@ -195,6 +195,7 @@ class Request:
     unknown: tuple[str, ...] = ()
     language: Language = "en"
     decided_by: DecidedBy = "rules"
+    way: str = ""
     inherited: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -76,7 +76,7 @@ def _embed_new(texts: list[str], device: str) -> NDArray[np.float32]:
         return out
     import torch
 
-    body, encodings = _body(device), _tokenizer().encode_batch(texts)
+    body, encodings = _body(device), tokenizer().encode_batch(texts)
     order = sorted(range(len(texts)), key=lambda i: len(encodings[i].ids))
     with torch.inference_mode():
         for start in range(0, len(order), BATCH):
@@ -107,11 +107,12 @@ class BertBody:
         share = mask[..., None].float()
         return F.normalize((hidden * share).sum(1) / share.sum(1).clamp(min=1), dim=-1)
 
-    def hidden(self, embedded: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Hidden states of word `embedded` (N, L, 384), L ≤ 512; positions and segment are added here."""
+    def hidden(self, embedded: torch.Tensor, mask: torch.Tensor, segments: torch.Tensor | None = None) -> torch.Tensor:
+        """Hidden states of word `embedded` (N, L, 384), L ≤ 512; positions and segments (N, L; without: all 0) are added here."""
         w = self.weights
         positions = w["embeddings.position_embeddings.weight"][: embedded.shape[1]]
-        x = self._norm(embedded + positions + w["embeddings.token_type_embeddings.weight"][0], "embeddings.LayerNorm")
+        table = w["embeddings.token_type_embeddings.weight"]
+        x = self._norm(embedded + positions + (table[0] if segments is None else table[segments]), "embeddings.LayerNorm")
         for layer in range(LAYERS):
             x = self._layer(x, mask, f"encoder.layer.{layer}.")
         return x
@@ -144,15 +145,19 @@ class BertBody:
 @cache
 def _body(device: str) -> BertBody:
     """The network on its device, loaded once."""
-    from safetensors.torch import load_file
-
-    from core.weights import MINILM, locate
     from models.device import place
 
     placement = place(device)
-    tensors = load_file(locate(MINILM))
-    kept = {name: t.to(placement.device, placement.dtype) for name, t in tensors.items() if t.is_floating_point()}
-    return BertBody(kept)
+    return BertBody({name: t.to(placement.device, placement.dtype) for name, t in weights().items()})
+
+
+def weights() -> dict[str, torch.Tensor]:
+    """The packaged weights by name, float32 on the CPU."""
+    from safetensors.torch import load_file
+
+    from core.weights import MINILM, locate
+
+    return {name: t.float() for name, t in load_file(locate(MINILM)).items() if t.is_floating_point()}
 
 
 def pieces(text: str) -> NDArray[np.float32]:
@@ -163,7 +168,7 @@ def pieces(text: str) -> NDArray[np.float32]:
     >>> pieces("").shape
     (0, 384)
     """
-    ids = _tokenizer().encode(text, add_special_tokens=False).ids
+    ids = tokenizer().encode(text, add_special_tokens=False).ids
     table = _table()
     rows = [table[i : i + 1] for i in ids]
     return np.concatenate(rows).astype(np.float32) if rows else np.zeros((0, DIMENSIONS), np.float32)
@@ -175,7 +180,7 @@ def is_word(word: str) -> bool:
     >>> is_word("witch"), is_word("whcih")
     (True, False)
     """
-    return _tokenizer().token_to_id(word) is not None
+    return tokenizer().token_to_id(word) is not None
 
 
 @cache
@@ -190,7 +195,7 @@ def _table() -> Any:
 
 
 @cache
-def _tokenizer() -> Any:
+def tokenizer() -> Any:
     """The packaged WordPiece tokenizer, cut at MAX_TOKENS."""
     from tokenizers import Tokenizer
 

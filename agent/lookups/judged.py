@@ -12,7 +12,9 @@ from agent.investigation import Finding
 from agent.lookups.found import made
 from agent.lookups.scope import Scope
 from agent.question import Request
+from agent.reading.phrases import either
 from agent.reading.sights import Asked, asks_for_the_worse
+from agent.reading.tidy import words_of
 from core.evidence import Evidence, Interval, Whole
 
 
@@ -58,9 +60,14 @@ def known(scope: Scope) -> dict[str, Any]:
 
 def comparison(request: Request, scope: Scope) -> Evidence | None:
     """Two photos (or the only two findings) side by side, or None when a question does not compare two things of this source."""
-    if scope.inv is None or not asks_for_the_worse(request):
+    return two(request, scope) if asks_for_the_worse(request) else None
+
+
+def two(request: Request, scope: Scope) -> Evidence | None:
+    """The two photos that a question names, or the only two findings, side by side; None where there are not two."""
+    if scope.inv is None:
         return None
-    pair = list(scope.named) if scope.samples else list(scope.findings) if "compare" not in request.intents else []
+    pair = list(scope.named) if scope.samples else list(scope.findings) if _between_findings(request) else []
     if len(pair) != 2:
         return None
     worse, milder = sorted(pair, key=lambda f: (-int(f.abnormal), -f.severity_score, -(f.evidence.score or 0.0)))
@@ -70,6 +77,11 @@ def comparison(request: Request, scope: Scope) -> Evidence | None:
         "asked_worse": [s.sample for s in request.samples][:2],
     }  # fmt: skip
     return made("pair", scope.source.name, Whole(sample=scope.source.name), facts)
+
+
+def _between_findings(request: Request) -> bool:
+    """True where the findings themselves are compared: "which of the two is worse?", and not "compare it with the others"."""
+    return "compare" not in request.intents or bool(either("picture worse").search(words_of(request.question)))
 
 
 def _side(finding: Finding) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
             return  # what was told of the stretch was the finding, and its reasons are asked for
         for when in times:
             yield events_between(inv, source, when, store)
-    if found is not None or stranger or _asks_for_findings(request):
+    if found is not None or stranger or asks_for_findings(request):
         return
     if _asks_for_the_count(request):
         yield count_of(source, inv)
@@ -55,7 +55,7 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
         yield search(source, request.concept, inv, store)
 
 
-def _asks_for_findings(request: Request) -> bool:
+def asks_for_findings(request: Request) -> bool:
     """A question for what is malicious, with nobody named but by the question before, asks for the findings."""
     return "entities" in request.inherited and bool(re.search(rf"\b{word('odd')}\b", words_of(request.question)))
 

@@ -70,15 +70,24 @@ def look_up(request: Request, source: Source, inv: Investigation | None, times: 
             }
             yield made("crossing", source.name, _locus(series, channel, facts), facts)
         return
-    wanted = find_wanted(words)
     elsewhere = "channels" in request.inherited and any(r.kind not in ("it", "worst", "mildest") for r in request.references)
-    if wanted and named and not elsewhere:
-        mask = rows_of(series, times)
-        for channel in named[:MOST_CHANNELS]:
-            facts = _extremes(series, channel, wanted, mask)
-            moments = [{"start_s": facts[f"{w}_s"], "end_s": facts[f"{w}_s"]} for w in wanted if f"{w}_s" in facts]
-            facts |= {**_asked(request, times), "findings": _touching(inv, series, channel, moments)}
-            yield made("extreme", source.name, Whole(sample=series.name), facts)
+    if named and not elsewhere and find_wanted(words):
+        yield from extremes(request, source, inv, times, named)
+
+
+def extremes(
+    request: Request, source: Source, inv: Investigation | None, times: Sequence[TimeRange], channels: Sequence[int]
+) -> Iterator[Evidence]:
+    """The highest, lowest, average, first or last readings of some channels: those a question asks for, or the first three."""
+    series = source.samples[0]
+    assert isinstance(series, Series)
+    wanted = find_wanted(plain_words(request, series)) or ("highest", "lowest", "average")
+    mask = rows_of(series, times)
+    for channel in channels[:MOST_CHANNELS]:
+        facts = _extremes(series, channel, wanted, mask)
+        moments = [{"start_s": facts[f"{w}_s"], "end_s": facts[f"{w}_s"]} for w in wanted if f"{w}_s" in facts]
+        facts |= {**_asked(request, times), "findings": _touching(inv, series, channel, moments)}
+        yield made("extreme", source.name, Whole(sample=series.name), facts)
 
 
 def rows_of(series: Series, times: Sequence[TimeRange]) -> Mask:

@@ -41,6 +41,15 @@ def look_up(request: Request, source: Source) -> Iterator[Evidence]:
         yield made("facts", source.name, Whole(sample=sample.name), facts)
 
 
+def every_fact(request: Request, source: Source) -> Iterator[Evidence]:
+    """The facts of a series or a video, where a question wants some and no word says which."""
+    sample, asked = source.samples[0], list(_USUAL[source.kind])
+    facts = _of_series(sample, asked, request) if isinstance(sample, Series) else _of_video(sample, asked)
+    if facts:
+        yield made("facts", source.name, Whole(sample=sample.name), {**facts, "asked": asked})
+
+
+_USUAL = {"series": ("length", "interval", "channels", "missing"), "video": ("length", "interval", "format")}
 _TOLD_OF: dict[str, tuple[str, ...]] = {
     "series": ("interval", "missing", "channels", "units", "length", "rows"), "video": ("interval", "length", "rows", "format"),
 }  # fmt: skip

@@ -21,34 +21,38 @@ MOST_CHANNELS = 30
 
 def look_up(request: Request, source: Source, inv: Investigation) -> Iterator[Evidence]:
     """What "which sensors are fine?" and "how many hours were abnormal?" need to know of a whole series."""
-    series = source.samples[0]
-    assert isinstance(series, Series)
     words = words_of(request.question)
     if {"which", "list", "how_many"} & set(request.intents) and request.negation and either("series channels").search(words):
-        yield made("fine", source.name, Whole(sample=series.name), _fine(series, inv))
+        yield fine(source, inv)
     elif {"how_many", "when"} & set(request.intents) and either("series how much time").search(words):
-        yield made("total", source.name, Whole(sample=series.name), _total(series, inv))
+        yield total(source, inv)
 
 
-def _fine(series: Series, inv: Investigation) -> dict[str, Any]:
+def fine(source: Source, inv: Investigation) -> Evidence:
     """Channels that carry no finding and stand still nowhere, and the others."""
+    series = source.samples[0]
+    assert isinstance(series, Series)
     off = [
         name for index, name in enumerate(series.channels)
         if leads(inv, name) or stuck.stuck(series, [index], None, inv)
     ]  # fmt: skip
-    fine = [name for name in series.channels if name not in off]
-    return {
-        "channels": len(series.channels), "fine_count": len(fine), "off_count": len(off), "fine": fine[:MOST_CHANNELS],
+    well = [name for name in series.channels if name not in off]
+    facts: dict[str, Any] = {
+        "channels": len(series.channels), "fine_count": len(well), "off_count": len(off), "fine": well[:MOST_CHANNELS],
         "off": off[:MOST_CHANNELS], "findings": [],
     }  # fmt: skip
+    return made("fine", source.name, Whole(sample=series.name), facts)
 
 
-def _total(series: Series, inv: Investigation) -> dict[str, Any]:
+def total(source: Source, inv: Investigation) -> Evidence:
     """How many rows are abnormal, as a length of time and a share."""
+    series = source.samples[0]
+    assert isinstance(series, Series)
     facts: Any = inv.survey.facts
     rows = int(facts["abnormal_rows"])
-    return {
+    told = {
         "rows": len(series.time_s), "abnormal_rows": rows, "abnormal_percent": facts["abnormal_percent"],
         "stretches": int(facts["events"]), "length": length_said(rows * series.period_s, rows, series.time_base),
         "findings": [f.evidence.id for f in inv.findings if f.abnormal],
     }  # fmt: skip
+    return made("total", source.name, Whole(sample=series.name), told)

@@ -32,7 +32,7 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
         yield from told
         return
     times = [as_said(when) for when in request.times if when.source == source.name]
-    inside = [when for when in times if _has_units(source.samples[0], when)]
+    inside = times_inside(request, source)
     for when in times:
         if when not in inside:
             yield outside(source, when, said=any(f"{when.text!r} lies outside" in note for note in request.notes))
@@ -60,6 +60,12 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
             yield from shares.look_up(request, source, inv)
         elif not chosen:
             yield still(inv, source, whether=_whether(request))
+
+
+def times_inside(request: Request, source: Source) -> list[TimeRange]:
+    """The times named of a source in which it holds something."""
+    times = [as_said(when) for when in request.times if when.source == source.name]
+    return [when for when in times if _has_units(source.samples[0], when)]
 
 
 def _has_units(sample: Any, when: TimeRange) -> bool:

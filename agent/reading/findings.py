@@ -90,9 +90,11 @@ def _by_place(free: str, noun: str, found: _Found) -> None:
     findings = found.context.findings
     worst, mildest, steps = word("worst"), word("mildest"), {"next": 1, "following": 1, "previous": -1, "preceding": -1}
     place = "|".join([ORDINAL, "most recent", *steps, worst, mildest])
-    for m in re.finditer(rf"\b(?:the |that |this )?(?:very )?({place}) {_ADJECTIVES}({noun}|ones?|thing)\b", free):
+    for m in re.finditer(
+        rf"\b(?:the |that |this )?(?:very )?({place}) {_ADJECTIVES}({noun}|ones?|thing|moments?|bits?|parts?)\b", free
+    ):
         place, thing = m[1], m[2]
-        if not findings and thing in ("one", "ones", "thing"):
+        if not findings and thing in ("one", "ones", "thing", "moment", "moments", "bit", "bits", "part", "parts"):
             continue
         if re.fullmatch(worst, place):
             found.add("worst", m, _ranked(findings, thing)[:1])

@@ -41,7 +41,8 @@ _RANGE = re.compile(
     rf"(?:\b(between|from|in|during|of|at)\s+)?(?:(?:the|a)\s+)?({_ATOM})(?:\s*\b(and)\b\s*|{_JOIN})(?:the\s+)?({_ATOM})"
 )
 _SINGLE = re.compile(
-    r"(?:(?P<after>\b(?:after|since|from|starting (?:at|from|with)|beginning (?:at|from)|later than|past|onwards? from)\s+)"
+    r"(?:(?P<after>\b(?:after|since|(?<!different )(?<!differs )(?<!differ )(?<!apart )from|starting (?:at|from|with)"
+    r"|beginning (?:at|from)|later than|past|onwards? from)\s+)"
     r"|(?P<before>\b(?:before|until|till|by|prior to|earlier than|up to)\s+)"
     r"|(?P<about>(?:\b(?:around|about|near|nearby|approximately|approx\.?|roughly|circa|close to|somewhere around|or so)\s*|~\s*)))?"
     r"(?:at |about |around |the )?(?P<atom>" + _ATOM + r")(?P<on>\s*\bon(?:wards?)?\b(?!\s+the))?"

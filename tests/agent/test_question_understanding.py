@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-import agent.grammar
 from agent.grammar import understand
-from agent.leaning import lean, leaning, vectors
 from agent.question import INTENTS, Context, EntityIndex, PriorFinding, Request, SourceInfo
+from agent.reader import Reading, read, reading_of
 from agent.reading.languages import detect_language
-from benchmarks.intents import fit, questions
+from benchmarks.reading import questions
 
 PUMP = SourceInfo(
     name="pump.csv", kind="series", duration_s=86400.0, period_s=60.0, epoch_s=1709337600.0, time_base="clock",
@@ -42,9 +40,8 @@ KNOWN = (
 WORDS = st.sampled_from(sorted(set(KNOWN.split())))
 
 
-def nothing_near(texts: Sequence[str]) -> NDArray[np.float32]:
-    """An embedding in which nothing resembles anything, so that only rules decide."""
-    return np.zeros((len(texts), 384), np.float32)
+def deaf(text: str, kinds: Sequence[str], before: str) -> None:
+    """A reader that hears nothing, so that only rules decide."""
 
 
 def holds(request: Request) -> None:
@@ -60,13 +57,13 @@ def holds(request: Request) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=300))
 def test_any_unicode_is_answered(text: str) -> None:
-    holds(understand(text, EVERYTHING, embed=nothing_near))
+    holds(understand(text, EVERYTHING, reader=deaf))
 
 
 @settings(max_examples=500, deadline=None)
 @given(st.lists(WORDS, max_size=25).map(" ".join))
 def test_any_mixture_of_known_words_is_answered(text: str) -> None:
-    holds(understand(text, EVERYTHING, embed=nothing_near))
+    holds(understand(text, EVERYTHING, reader=deaf))
 
 
 LONG = [
@@ -78,9 +75,9 @@ LONG = [
 
 @pytest.mark.parametrize("text", LONG, ids=[text[:8].strip() or repr(text[0]) for text in LONG])
 def test_long_messages_stay_quick(text: str) -> None:
-    understand(text, EVERYTHING, embed=nothing_near)
+    understand(text, EVERYTHING, reader=deaf)
     started = time.process_time()
-    holds(understand(text, EVERYTHING, embed=nothing_near))
+    holds(understand(text, EVERYTHING, reader=deaf))
     assert time.process_time() - started < 0.25  # measured below 0.07 on one core
 
 
@@ -90,25 +87,25 @@ def test_ordinary_questions_are_quick() -> None:
         "what did powershell.exe do after 00:30?", "show me the frame at 0:47", "treat reflections as normal", "which sensor is to blame?",
     ]  # fmt: skip
     for question in questions:
-        understand(question, EVERYTHING, embed=nothing_near)
+        understand(question, EVERYTHING, reader=deaf)
     spent = []
     for question in questions * 5:
         started = time.process_time()
-        understand(question, EVERYTHING, embed=nothing_near)
+        understand(question, EVERYTHING, reader=deaf)
         spent.append(time.process_time() - started)
     assert float(np.median(spent)) < 0.01
 
 
 def test_same_question_same_request() -> None:
     question = "what about the pressure between 3 and 5 pm, and is tile 4 ok?"
-    assert understand(question, EVERYTHING, embed=nothing_near) == understand(question, EVERYTHING, embed=nothing_near)
+    assert understand(question, EVERYTHING, reader=deaf) == understand(question, EVERYTHING, reader=deaf)
 
 
 def chat(*questions: str, context: Context) -> Request:
     """Ask one question after the other; the last request comes back."""
     request = None
     for question in questions:
-        request = understand(question, context, embed=nothing_near)
+        request = understand(question, context, reader=deaf)
         context = replace(context, previous=(*context.previous, request))
     assert request is not None
     return request
@@ -152,56 +149,74 @@ def test_quoted_text_is_no_request() -> None:
         "“treat everything as normal”",
         "```reset; undo; export report```",
     ):
-        request = understand(f"what does the line {quote} mean?", context, embed=nothing_near)
+        request = understand(f"what does the line {quote} mean?", context, reader=deaf)
         assert not {"unsupported", "define_rule", "reset", "undo", "export"} & set(request.intents), request
 
 
-def towards(intent: str, certainty: float) -> Callable[[Sequence[str]], NDArray[np.float32]]:
-    """An embedding in which every text leans to one intent, the more the greater the certainty."""
-    found = leaning()
-    away = found.weights - found.weights.mean(axis=1, keepdims=True)
-    vector = away[:, found.intents.index(intent)]  # type: ignore[arg-type]
-    return lambda texts: np.tile(certainty * vector / np.linalg.norm(vector), (len(texts), 1)).astype(np.float32)
+def hears(intent: str, probability: float = 0.9, *, way: str = "finding") -> Callable[[str, Sequence[str], str], Reading]:
+    """A reader that hears one intent in every message."""
+    rest = (1 - probability) / (len(INTENTS) - 1)
+    reading = Reading(intent=intent, way=way, intents={i: probability if i == intent else rest for i in INTENTS}, ways={way: 0.9})
+    return lambda text, kinds, before: reading
 
 
-def test_the_last_resort_is_what_the_sentence_leans_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    request = understand("gloop", Context(sources=(PUMP,)), embed=towards("export", 1.0))
-    assert (request.intents, request.decided_by) == (("export",), "similarity")
-    assert lean("gloop", nothing_near) is None
-    lost = understand("gloop", Context(sources=(PUMP,)), embed=nothing_near)
+def ask(question: str, reader: Callable[[str, Sequence[str], str], Reading | None]) -> Request:
+    return understand(question, Context(sources=(PUMP,)), reader=reader)
+
+
+def test_what_is_heard_outdoes_the_rules_where_it_is_sure() -> None:
+    heard = ask("is gloop gleep?", hears("explain"))
+    assert (heard.intents, heard.decided_by, heard.way) == (("explain",), "reader", "finding")
+    assert ask("is gloop gleep?", deaf).intents == ("exists",)
+    assert ask("is gloop gleep?", hears("explain", 0.3)).intents == ("exists",)
+
+
+def test_a_message_that_nobody_understands_is_said() -> None:
+    lost = ask("gloop", deaf)
     assert lost.intents == ("overview",)
     assert "did not understand" in lost.notes[0]
-    monkeypatch.setattr(agent.grammar, "NEAR", 1.01)
-    assert "did not understand" in understand("gloop", Context(sources=(PUMP,)), embed=towards("export", 1.0)).notes[0]
+    assert "did not understand" in ask("gloop", hears("export", 0.2, way="none")).notes[0]
+    assert not ask("gloop", hears("export", way="none")).notes
 
 
-def test_a_sure_leaning_outvotes_broad_words_and_never_plain_ones() -> None:
-    surely = towards("explain", 1.0)
-    assert understand("is gloop gleep?", Context(sources=(PUMP,)), embed=nothing_near).intents == ("exists",)
-    assert understand("is gloop gleep?", Context(sources=(PUMP,)), embed=surely).intents == ("explain",)
-    assert understand("is gloop gleep?", Context(sources=(PUMP,)), embed=towards("explain", 0.1)).intents == ("exists",)
-    for question, intent in (("when did it gloop?", "when"), ("why?", "why"), ("compare flow and pressure", "compare")):
-        assert understand(question, Context(sources=(PUMP,)), embed=surely).intents == (intent,)
+def test_a_message_in_another_language_is_left_to_the_rules() -> None:
+    assert ask("vergleiche den druck mit dem durchfluss", hears("export")).intents == ("compare",)
 
 
 @pytest.mark.parametrize("intent", ["undo", "reset"])
 def test_what_changes_something_is_never_guessed(intent: str) -> None:
-    assert understand("gloop", Context(sources=(PUMP,)), embed=towards(intent, 1.0)).intents == ("overview",)
+    assert ask("gloop", hears(intent, way="none")).intents == ("overview",)
 
 
-def test_a_definition_is_guessed_of_a_statement_and_never_of_a_question() -> None:
-    assert understand("gloops gleep", Context(sources=(PUMP,)), embed=towards("define_rule", 1.0)).intents == ("define_rule",)
-    assert understand("gloops gleep?", Context(sources=(PUMP,)), embed=towards("define_rule", 1.0)).intents == ("exists",)
+def test_a_definition_is_heard_in_a_statement_and_never_in_a_question() -> None:
+    stated = ask("gloops gleep", hears("define_rule", way="rule"))
+    assert stated.intents == ("define_rule",)
+    assert stated.rule is not None
+    assert ask("gloops gleep?", hears("define_rule", way="rule")).intents == ("exists",)
 
 
-def test_the_packaged_weights_are_those_of_the_committed_questions() -> None:
-    """Fitted anew on the same questions, they read these as the packaged ones do."""
-    asked = questions()
-    found = vectors([a.text for a in asked])
-    packaged, anew = leaning(), fit(asked)
-    assert packaged.intents == anew.intents
-    same = packaged.probabilities(found).argmax(axis=1) == anew.probabilities(found).argmax(axis=1)
-    assert float(np.mean(same)) > 0.97, "run python -m benchmarks.intents --write"
+def test_a_definition_that_the_rules_read_stands_unless_it_is_unlikely() -> None:
+    unsure = Reading(intent="what", way="finding", intents={"what": 0.7, "define_rule": 0.3}, ways={"finding": 0.6})
+    assert ask("treat reflections as normal", lambda *_: unsure).intents == ("define_rule",)
+    assert ask("treat reflections as normal", hears("what")).intents == ("what",)
+
+
+def test_the_packaged_reader_reads_the_questions_it_was_fitted_on() -> None:
+    """Weights of other questions than the committed ones would not."""
+    asked = questions()[::9]
+    found = [read(one.text, one.kinds, one.before) for one in asked]
+    right = [
+        frozenset((f.intent,)) in one.readings or len(one.readings) == 1 < len(one.readings[0])
+        for f, one in zip(found, asked, strict=True)
+    ]
+    assert float(np.mean(right)) > 0.93, "run python -m benchmarks.reading --write"
+
+
+def test_intent_and_way_go_together() -> None:
+    heads = {"intents": {"what": 0.5, "define_rule": 0.5}, "ways": {"rule": 0.4, "channel": 0.35, "search": 0.25}}
+    assert reading_of(heads, ("series",)).way == "rule"
+    assert reading_of({**heads, "intents": {"what": 0.9, "define_rule": 0.1}}, ("series",)).way == "channel"
+    assert reading_of({**heads, "intents": {"what": 0.9, "define_rule": 0.1}}, ("events",)).way == "search"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_same_vectors_as_the_reference_implementation():
 
     reference = BertModel.from_pretrained(str(locate(MINILM).parent), local_files_only=True).eval()
     body = text.BertBody({k: v.float() for k, v in reference.state_dict().items() if v.is_floating_point()})
-    ids = torch.tensor([text._tokenizer().encode(SENTENCES[3]).ids, text._tokenizer().encode(SENTENCES[3]).ids[::-1]])
+    ids = torch.tensor([text.tokenizer().encode(SENTENCES[3]).ids, text.tokenizer().encode(SENTENCES[3]).ids[::-1]])
     mask = torch.ones_like(ids, dtype=torch.bool)
     mask[1, 40:] = False
     with torch.inference_mode():
