@@ -25,8 +25,10 @@ from agent.model_planner import Dialogue
 from agent.narration.narrator import Narration
 from agent.narration.scene import Scene, shown
 from agent.narration.sight import told_photo
+from agent.planner import hindrance
 from agent.question import Request
-from agent.rulings.commands import NORMAL_HERE, carry_out, read_command
+from agent.reading.detectors import OWN_CHOICE, named_detector
+from agent.rulings.commands import NORMAL_HERE, Command, carry_out, read_command, unclear
 from agent.rulings.proposal import Proposal, pointed_at, propose, understood
 from agent.rulings.rulebook import Rulebook, Ruled
 from agent.severity_judging import SeverityJudge
@@ -38,6 +40,7 @@ from core.errors import BudgetExceeded, TelltaleError, UserError
 from core.evidence import Anomaly, Evidence, Whole
 from core.progress import watching
 from core.samples import VideoClip
+from tools.catalog import catalogue
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -102,12 +105,33 @@ class Conversation:
         if state.get("files") and previous:
             known = {inv.source for inv in self._bench.investigations()}
             context = replace(context, fresh=tuple(s.name for s in self._bench.sources() if s.name not in known) if known else ())
-        request = understand(state["question"], context)
+        had = self._bench.chosen()
+        question, hindered = self._detector(state["question"])
+        changed = [call.source for call in self._bench.chosen() if call not in had]
+        request = understand(question, context)
         return {
             "request": request.to_json(), "previous": [*state.get("previous", []), request.to_json()][-KEPT_REQUESTS:],
-            "calls": [], "planning": {}, "looks": [], "fresh": [], "tools": [], "failures": [], "refused": refused, "removed": [],
+            "wanted": self._bench.wanted,
+            "fresh": [self._bench.sources()[index].name for index in changed],
+            "calls": [], "planning": {}, "looks": [], "tools": [], "failures": hindered, "refused": refused, "removed": [],
             "notices": [asdict(notice) for notice in notices],
         }  # fmt: skip
+
+    def _detector(self, message: str) -> tuple[str, list[str]]:
+        """Heed a detector that a message names: what else it asks, and a sentence where that detector can judge nothing here."""
+        named = named_detector(message, catalogue())
+        if named is None:
+            return message, []
+        if named.name == OWN_CHOICE:
+            self._bench.wanted = ""
+            return named.rest, []
+        spec, normals = catalogue()[named.name], self._bench.sources("normal")
+        hindrances = {source.kind: hindrance(spec, source, normals) for source in self._bench.sources()}
+        if hindrances and all(hindrances.values()):
+            why = hindrances.get(spec.kind) or next(iter(hindrances.values()))
+            return named.rest, [f"I could not use `{named.name}`: {why}."]
+        self._bench.wanted = named.name
+        return named.rest, []
 
     def _bench_refusals(self, newest: int) -> list[tuple[str, str]]:
         """What could not be read of the `newest` uploads (names are as shown, which need not be the names on disk)."""
@@ -127,8 +151,12 @@ class Conversation:
         if (command := read_command(state["question"])) is not None:
             return {**plain, "settled": True, "ruling": [*said, *carry_out(command, self.rulebook.kept, names)]}
         request = Request.from_json(state["request"])
+        if request.intents == ("undo",):
+            return {**plain, "settled": True, "ruling": [*said, *carry_out(Command(key="undo"), self.rulebook.kept, names)]}
         like = self._called_normal(state["question"])
         if like is None and "define_rule" not in request.intents and not _defines(request):
+            if request.way == "rule":
+                return {**plain, "settled": True, "ruling": [*said, *unclear(self.rulebook.kept)]}
             return plain
         alone = request.rule is None or set(request.intents) <= TALK
         text = state["question"] if alone or request.rule is None else request.rule.text
@@ -377,7 +405,7 @@ def _defines(request: Request) -> bool:
     """True when no question was recognised in a message that says in so many words what is abnormal or normal."""
     from agent.rules.sentences import states_verdict
 
-    return request.decided_by != "rules" and states_verdict(request.question)
+    return request.decided_by in ("follow-up", "default") and states_verdict(request.question)
 
 
 _QUIET = str.maketrans({"[": "(", "]": ")", "<": "‹", ">": "›", "*": "∗", "\n": " "})

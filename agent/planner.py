@@ -2,7 +2,8 @@
 
 One photo alone → the photo's own recurring patches; several unlabelled photos → each against the others; normal photos given →
 search in their patches; video, series and event logs → their detector, against normal data when given, else against themselves.
-A language model may ask for more (`agent.model_planner`); what is chosen here runs in any case.
+A detector that the person named goes before all that, where it can judge what was given. A language model may ask for more
+(`agent.model_planner`); what is chosen here runs in any case.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from core.detector import DetectorSpec
 from core.samples import Kind
 from readers.open import Source
+from tools.catalog import catalogue
 
 MUTUAL_FROM = 3
 """Fewer photos than this cannot vote on what is normal."""
@@ -31,8 +33,13 @@ class ToolCall:
     question: str = ""
 
 
-def choose(source: Source, index: int, normals: Sequence[Source]) -> ToolCall | None:
-    """The detector for one source, or None when no detector in the catalogue can judge its kind."""
+def choose(source: Source, index: int, normals: Sequence[Source], wanted: str = "") -> ToolCall | None:
+    """The detector for one source, or None when no detector in the catalogue can judge its kind.
+
+    `wanted` is the catalogue name of a detector that the person asked for; it is taken where nothing hinders it.
+    """
+    if wanted and not hindrance(catalogue()[wanted], source, normals):
+        return ToolCall(detector=wanted, source=index, reason="you asked for it")
     n_normal = _count(normals, source.kind)
     chosen = _detector(source.kind, len(source.samples), n_normal)
     if chosen is None:
@@ -51,6 +58,8 @@ def hindrance(detector: DetectorSpec, source: Source, normals: Sequence[Source])
     """
     if detector.kind != source.kind:
         return f"it judges {detector.kind}, not {source.kind}"
+    if detector.kind == "points":
+        return "scans are judged by `telltale detect` and not in a chat yet"
     if detector.needs_fit and not _count(normals, source.kind):
         return "it needs normal references, and none of this kind were given"
     if detector.transductive and len(source.samples) < MUTUAL_FROM:

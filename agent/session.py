@@ -172,6 +172,7 @@ class Session:
             try:
                 with self._busy:
                     self._conversation.steps.emit = events.put
+                    self._bench.wanted = self._compiled().get_state(self._config()).values.get("wanted", "")
                     final = self._compiled().invoke(state, self._config())
                     events.put(self._finish(final))
             except BaseException as error:

@@ -15,6 +15,8 @@ class ChatState(TypedDict, total=False):
     """(chat) the chat's name."""
     previous: list[dict[str, Any]]
     """(chat) earlier requests as plain values, latest last."""
+    wanted: str
+    """(chat) the detector that the person asked to be used; empty: the planner's own choice."""
     question: str
     files: list[str]
     """Names of the files that came with this question."""

@@ -46,6 +46,7 @@ class Workbench:
         self._numbered: dict[str, Investigation] = {}
         self._gone: frozenset[str] = frozenset()
         self.roles: Mapping[str, str] | None = None
+        self.wanted = ""
         self.judge: SeverityJudge | None = None
 
     def refresh(self) -> list[Notice]:
@@ -176,14 +177,15 @@ class Workbench:
         """A sentence for each source that no detector can judge."""
         judged = {call.source for call in self.chosen()}
         return [
-            f"`{source.name}` is a 3D scan; I can read it, but no detector in the catalogue judges scans yet."
+            f"`{source.name}` is a 3D scan; I can read it, but not judge it in a chat yet. "
+            "Several scans of one part: `telltale detect musc_v2 FILES --out FOLDER`."
             for index, source in enumerate(self.sources()) if index not in judged
         ]  # fmt: skip
 
     def chosen(self) -> list[ToolCall]:
         """The call that fixed rules choose for every source that can be judged, run or not."""
         normals = self.sources("normal")
-        calls = [choose(source, index, normals) for index, source in enumerate(self.sources())]
+        calls = [choose(source, index, normals, self.wanted) for index, source in enumerate(self.sources())]
         return [call for call in calls if call is not None]
 
     def _key(self, call: ToolCall) -> str:
