@@ -3,7 +3,8 @@
 Source: Li et al., MuSc-V2 (2025, arXiv 2511.10047), cross-modal anomaly enhancement (CAE). ρ(S → T) gives every element of T the
 element of S of the same rank: T's order in S's range, so that distances of two modalities can be compared at all. With D₂ the
 distances of cells of the picture to each partner, D₃ those of the centres of point groups, C₂ the mean D₃ of the centres in a cell,
-and C₃ the D₂ of a centre's cell: M = max(D, ρ(D → C)) · (1 − ρ(std D → std C)), std over the partners; the result is (D + ρ(D → M)) / 2.
+and C₃ the D₂ of a centre's cell: M = max(D, ρ(D → C)) · (1 − ρ(std D → std C)), std that of a sample of partners (divided by one less
+than their number, as the authors' program does); the result is (D + ρ(D → M)) / 2.
 Ours: equal elements of T share the mean of their ranks' values, so that the result does not depend on the order of partners; where the
 counts differ, S is read at the same share of its ranks; cells without a centre hear nothing and take no part in ρ(D → C).
 
@@ -40,7 +41,8 @@ def transferred(source: NDArray[Any], target: NDArray[Any]) -> NDArray[np.float3
 
 def heard(own: Table, other: Table, covered: NDArray[np.bool_]) -> Table:
     """Distances (partners, P) raised by those of the other modality at the same places; `covered` (P,) is where it has any."""
-    confidence = 1 - transferred(own.std(axis=0), other.std(axis=0))
+    missing = min(1, len(own) - 1)  # a single partner spreads by 0
+    confidence = 1 - transferred(own.std(axis=0, ddof=missing), other.std(axis=0, ddof=missing))
     loudest = own.copy()
     loudest[:, covered] = np.maximum(own[:, covered], transferred(own[:, covered], other[:, covered]))
     return np.asarray((own + transferred(own, loudest * confidence)) / 2, dtype=np.float32)

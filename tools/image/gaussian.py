@@ -3,7 +3,8 @@
 Source: Rippel et al., Modeling the Distribution of Normal Data in Pre-Trained Deep Features for Anomaly Detection (ICPR 2020):
 one Gaussian with Ledoit-Wolf shrinkage for each of the nine depths of an ImageNet network, the score is the mean of their
 Mahalanobis distances; negated principal components (directions in which normal photos vary least) as there. Ours: the embedded
-network, and a heatmap, which the paper has none of.
+network; with fewer photos than channels every direction that normal photos leave empty counts, not one of them; and a heatmap, which the
+paper has none of.
 
 Chosen on synthetic defects in held-out normal photos, by image AUROC: negated components from 99 % of the variance (bottle .980,
 tile .768, hazelnut .897) against all directions (.978, .740, .886) and the leading ones (.972, .589, .705); all nine depths.

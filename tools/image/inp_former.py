@@ -46,7 +46,8 @@ HELD_OUT = 5
 """Of more photos, each fifth is not learned from."""
 POOL = 400_000
 """Most patches kept while fitting; with more, each photo gives a random share."""
-SHIFTS = tuple((down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if (down, across) != (0, 0))
+SHIFTS = tuple((down * part, across * part) for part in (0.1, 0.05) for down in (-1, 1) for across in (-1, 1))
+"""Parts of the photo's edges, along the diagonals."""
 TURNS = (-4, -3, -2, -1, 1, 2, 3, 4)
 """Sixteenths of half a turn."""
 
@@ -304,9 +305,7 @@ def copies(pixels: Pixels) -> Iterator[Pixels]:
     height, width = pixels.shape[:2]
     middle = ((width - 1) / 2, (height - 1) / 2)
     moves = [cv2.getRotationMatrix2D(middle, 180 * sixteenths / 16, 1.0) for sixteenths in TURNS]
-    for number, (down, across) in enumerate(SHIFTS):
-        part = 0.1 if number % 2 else 0.2
-        moves.append(np.array([[1, 0, part * across * width], [0, 1, part * down * height]]))
+    moves += [np.array([[1, 0, across * width], [0, 1, down * height]]) for down, across in SHIFTS]
     yield pixels
     source = np.ascontiguousarray(pixels)
     for move in moves:
