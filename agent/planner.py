@@ -78,7 +78,7 @@ def _detector(kind: Kind, count: int, n_normal: int) -> tuple[str, str] | None:
         if n_normal:
             return "patch_search", f"you gave {against}, so every patch can be looked up among normal ones"
         if count >= MUTUAL_FROM:
-            return "mutual_search", "no normal photo was given, but there are several photos to compare with each other"
+            return "musc", "no normal photo was given, but there are several photos to compare with each other"
         return "intrinsic", "there is no normal photo and too few photos to compare, so the picture is judged by its own pattern"
     if kind == "video":
         return (

@@ -26,7 +26,7 @@ LOOKUPS: dict[str, tuple[str, ...]] = {
 """Look-ups of each kind of file."""
 TOGETHER = "timeline"
 WAYS: tuple[str, ...] = ("finding", "rule", "none", TOGETHER, *sorted({way for ways in LOOKUPS.values() for way in ways}))
-DETECTORS = ("frame_novelty", "mutual_search", "window_pca", "rarity")
+DETECTORS = ("frame_novelty", "musc", "window_pca", "rarity")
 TALK: frozenset[str] = frozenset(("unsupported", "help", "greeting", "export", "undo", "reset"))
 RULES: frozenset[str] = frozenset(("define_rule", COMMAND))
 BESIDE = 0.25

@@ -30,7 +30,7 @@ from metrics.pro import pro
 from metrics.ranking import auroc, average_precision
 from models.patches import PatchEncoder
 from tools.image.intrinsic import Intrinsic
-from tools.image.mutual_search import MutualSearch
+from tools.image.musc import MuSc
 from tools.image.patch_maps import patch_vectors, score_of
 from tools.image.patch_search import PatchSearch
 
@@ -116,7 +116,7 @@ def rows(data: Path, *, quick: bool) -> Iterator[Row]:
     for _, searches in later:
         yield from searches
     for photos, _ in later:
-        yield photos.row("mutual_search, no normals", scored(MutualSearch(), photos.test))
+        yield photos.row("musc, no normals", scored(MuSc(), photos.test))
         yield photos.row("intrinsic, each photo alone", scored(Intrinsic(), photos.test))
         yield from _peers(photos)
         if photos.listing.name == "mvtec_bottle":

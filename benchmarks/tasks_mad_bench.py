@@ -35,7 +35,7 @@ from core.samples import ImageSample
 from core.scores import ImageScore
 from metrics.severity import c_index_anomalies, severity_order
 from tools.image.intrinsic import Intrinsic
-from tools.image.mutual_search import MutualSearch
+from tools.image.musc import MuSc
 from tools.image.patch_search import PatchSearch
 
 MOST_TOGETHER = 300
@@ -114,7 +114,7 @@ def _photos(rated: Rated, *, quick: bool) -> Iterator[Row]:
     yield from _with_normals(rated, rated.normal, "patch_search", bounds=True)
     if quick or len(rated.test) > MOST_TOGETHER:
         return
-    yield from _without_normals(rated, "mutual_search, no normals", scored(MutualSearch(), rated.test))
+    yield from _without_normals(rated, "musc, no normals", scored(MuSc(), rated.test))
     yield from _without_normals(rated, "intrinsic, each photo alone", scored(Intrinsic(), rated.test))
     few = rated.normal[:PEER_NORMALS]
     yield from _with_normals(rated, few, f"patch_search, {len(few)} normals")

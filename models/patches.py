@@ -94,7 +94,12 @@ class PatchEncoder:
     @property
     def stride(self) -> int:
         """Pixels of the resized picture per grid cell."""
-        return min(self._tap_strides())
+        return min(self.tap_strides)
+
+    @property
+    def centres(self) -> Mapping[int, float]:
+        """Per stride the pixel of the resized picture that cell 0 looks at."""
+        return self._layout.centres
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) in pixels to which a picture of this size is resized, all tiles together."""
@@ -180,7 +185,7 @@ class PatchEncoder:
     def _tiled(self, net: Backbone, pixels: torch.Tensor, taps: Taps) -> list[torch.Tensor]:
         from models.backbones_tiles import tiled_maps
 
-        return tiled_maps(net, pixels, taps, strides=self._tap_strides(), side=self.side)
+        return tiled_maps(net, pixels, taps, strides=self.tap_strides, side=self.side)
 
     @property
     def _layout(self) -> Layout:
@@ -192,7 +197,8 @@ class PatchEncoder:
     def _multiple(self) -> int:
         return LARGEST_STRIDE if self.backbone == EMBEDDED else self._layout.multiple
 
-    def _tap_strides(self) -> tuple[int, ...]:
+    @property
+    def tap_strides(self) -> tuple[int, ...]:
         """The stride of every tap, in their order."""
         if self.backbone == EMBEDDED or not self._layout.transformer:
             return self.strides
@@ -207,7 +213,7 @@ class PatchEncoder:
         layout = self._layout
         rows, columns = high // self.stride, wide // self.stride
         parts = []
-        for tap, stride in zip(taps, self._tap_strides(), strict=True):
+        for tap, stride in zip(taps, self.tap_strides, strict=True):
             pooled = tap if layout.transformer else F.avg_pool2d(tap, 3, stride=1, padding=1, count_include_pad=False)
             if stride != self.stride:
                 where = (self.stride, stride, layout.centres)
@@ -220,7 +226,7 @@ class PatchEncoder:
     def to_pixels(self, maps: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         """Bring patch maps (N, h, w) or (h, w) to the picture's size (…, height, width), linearly and rightly placed."""
         high, wide = self.resized(height, width)
-        where = (self.stride, self._layout.centres)
+        where = (self.stride, self.centres)
         down = _pixel_matrix(height, maps.shape[-2], high, *where)
         across = _pixel_matrix(width, maps.shape[-1], wide, *where)
         return np.asarray(down @ np.asarray(maps, dtype=np.float32) @ across.T, dtype=np.float32)

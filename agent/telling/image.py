@@ -138,7 +138,7 @@ def why(finding: Finding) -> str:
     times = number(fact_number(evidence.facts, "times_threshold"))
     against = {
         "patch_search": "no patch of the normal photos looks like it",
-        "mutual_search": "the other photos show nothing like it at any place",
+        "musc": "the other photos show nothing like it at any place",
         "intrinsic": "the recurring pattern of the picture does not explain it",
     }.get(evidence.tool, "it differs from what is normal")
     against += f"; it is {evidence.facts['looks']}" if evidence.facts.get("looks") else ""

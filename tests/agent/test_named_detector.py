@@ -58,7 +58,7 @@ def test_what_cannot_be_used_is_said_and_changes_nothing(tmp_path: Path) -> None
     session = Session(home=tmp_path)
     reply = ask(session, "what does INP-Former say?", files=[SAMPLES / "tiles"])
     assert "I could not use `inp_former`: it needs normal references" in reply.answer
-    assert (reply.status, [run.name for run in reply.tools]) == ("abnormal", ["mutual_search"])
+    assert (reply.status, [run.name for run in reply.tools]) == ("abnormal", ["musc"])
     wrong = ask(session, "use window_pca")
     assert "I could not use `window_pca`: it judges series, not image" in wrong.answer
     assert wrong.tools == ()
@@ -67,7 +67,7 @@ def test_what_cannot_be_used_is_said_and_changes_nothing(tmp_path: Path) -> None
 
 def test_the_named_detector_is_kept_when_a_chat_is_reopened(tmp_path: Path) -> None:
     session = Session(home=tmp_path, thread="t")
-    ask(session, "what is wrong, with musc?", files=[SAMPLES / "tiles"])
+    ask(session, "what is wrong, with musc?", files=[SAMPLES / "tiles"], normal=[SAMPLES / "tiles_normal"])
     session.close()
     again = Session(home=tmp_path, thread="t")
     reply = ask(again, "how bad is it?")

@@ -195,15 +195,15 @@ def test_photos_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> N
 
 def test_a_borderline_photo_is_no_finding_but_named() -> None:
     survey = Evidence(
-        id="E1", tool="mutual_search", version="1", parameters={}, source="9 photos", locus=Whole(sample="9 photos"), score=0.5,
+        id="E1", tool="musc", version="1", parameters={}, source="9 photos", locus=Whole(sample="9 photos"), score=0.5,
         threshold=0.55, facts={"photos": 9, "flagged": 0, "borderline": 1, "borderline_names": ["a.png"], "borderline_others": 0},
     )  # fmt: skip
     region = Region(sample="a.png", box=(0, 0, 9, 9), area_share=0.1)
     one = Evidence(
-        id="E2", tool="mutual_search", version="1", parameters={}, source="9 photos", locus=region, score=0.5, threshold=0.55,
+        id="E2", tool="musc", version="1", parameters={}, source="9 photos", locus=region, score=0.5, threshold=0.55,
         facts={"borderline": True, "place": "upper left"},
     )  # fmt: skip
-    inv = Investigation(tool="mutual_search", source="9 photos", kind="image", reason="", status="normal", survey=survey)
+    inv = Investigation(tool="musc", source="9 photos", kind="image", reason="", status="normal", survey=survey)
     said = nothing(inv)
     assert said.startswith("**None of the 9 photos clearly stands out**")
     assert "`a.png` is borderline, have a look" in said

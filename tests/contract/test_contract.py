@@ -15,7 +15,6 @@ FAST = {
     "vision_ad": {"side": 96},
     "cpr": {"side": 96, "width": 16, "simulated": 8, "steps": 10, "pairs": 4},
     "text_decoder": {"side": 96, "simulated": 12, "steps": 20},
-    "mutual_search": {"side": 96},
     "musc": {"side": 96},
     "musc_v2": {"side": 96, "groups": 192, "size": 48, "inner": (16, 48)},
     "intrinsic": {"side": 96},

@@ -61,11 +61,11 @@ def test_one_good_bottle_is_enough():
 @needs("mvtec_bottle")
 def test_ten_unlabelled_bottles_of_which_three_are_broken():
     from benchmarks.datasets import picture_set, read_picture
-    from tools.image.mutual_search import MutualSearch
+    from tools.image.musc import MuSc
 
     listing = picture_set(DATA, "mvtec_bottle")
     broken = [path for path, kind in zip(listing.test, listing.kinds, strict=True) if kind == "broken_large"][:3]
-    scores = MutualSearch().score([read_picture(path) for path in (*listing.train[:7], *broken)])
+    scores = MuSc().score([read_picture(path) for path in (*listing.train[:7], *broken)])
     assert set(np.argsort([s.score for s in scores])[-3:].tolist()) == {7, 8, 9}
 
 

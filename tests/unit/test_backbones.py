@@ -221,7 +221,7 @@ def test_a_blob_in_a_transformers_map_lands_in_the_middle_of_its_patch(tmp_path)
 
 def test_detectors_pass_the_backbone_on(tmp_path):
     from core.samples import ImageSample
-    from tools.image.mutual_search import MutualSearch
+    from tools.image.musc import MuSc
     from tools.image.patch_search import PatchSearch
 
     path = folder(tmp_path / "own", vit())
@@ -230,7 +230,11 @@ def test_detectors_pass_the_backbone_on(tmp_path):
     assert search._memory.shape[1] == 24
     search.save(tmp_path / "search.npz")
     assert PatchSearch.load(tmp_path / "search.npz").score(photos)[2].score == search.score(photos)[2].score
-    assert len(MutualSearch(side=64, backbone=path).score(photos)) == 3
+    grouped = MuSc(side=64, backbone=path).fit(photos[:2])
+    grouped.save(tmp_path / "grouped.npz")
+    found, again = (musc.score(photos) for musc in (grouped, MuSc.load(tmp_path / "grouped.npz")))
+    assert [s.heatmap.shape for s in found] == [COFFEE.shape[:2]] * 3
+    assert [s.score for s in found] == [s.score for s in again]
 
 
 # tiles

@@ -35,6 +35,7 @@ from core.errors import BadInput
 from core.progress import step
 from core.samples import ImageSample, Sample
 from core.scores import ImageScore
+from models.backbone_weights import EMBEDDED
 from tools.catalog import ROWS
 from tools.image.neighbourhoods import NeighbourhoodEncoder, fused
 from tools.image.patch_maps import picture_score, pixels_of, score_of
@@ -67,6 +68,8 @@ class MuSc:
             always lie alike; it also finds parts at the wrong place.
         repeats: look for groups of photos that share a defect and do not let them vouch for each other.
         seed: of the dealing.
+        backbone: the network whose features are compared, as `models.patches.PatchEncoder` takes it (the paper's: a CLIP or DINOv2
+            transformer, which needs neighbourhoods (1, 3, 5) and more photos in memory).
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     After `fit(normal)` the normal photos are partners of every photo too. Scores are `ImageScore`s with heatmaps (H, W).
@@ -88,7 +91,7 @@ class MuSc:
     def __init__(
         self, *, side: int = 320, strides: tuple[int, ...] = (8, 16), neighbourhoods: tuple[int, ...] = (1, 3), merged: bool = True,
         share: float = 0.2, partners: int = 40, rescoring: tuple[int, ...] = (1,), window: int | None = None, repeats: bool = False,
-        seed: int = 0, device: str = "auto",
+        seed: int = 0, backbone: str = EMBEDDED, device: str = "auto",
     ) -> None:  # fmt: skip
         if not neighbourhoods or any(size < 1 or size % 2 == 0 for size in neighbourhoods):
             raise BadInput(f"neighbourhoods {neighbourhoods!r}: expected odd edges from 1, for instance (1, 3, 5).")
@@ -102,9 +105,9 @@ class MuSc:
             raise BadInput(f"window {window!r}: expected at least 1 cell, or None to compare with every place.")
         self.side, self.strides, self.neighbourhoods, self.merged = side, tuple(strides), tuple(neighbourhoods), merged
         self.share, self.partners, self.rescoring, self.window, self.repeats = share, partners, tuple(rescoring), window, repeats
-        self.seed, self.device = seed, device
+        self.seed, self.backbone, self.device = seed, backbone, device
         self._encoder = NeighbourhoodEncoder(
-            side=side, strides=self.strides, sizes=self.neighbourhoods, merged=merged, device=device
+            side=side, strides=self.strides, sizes=self.neighbourhoods, merged=merged, backbone=backbone, device=device
         )
         self._normals: list[Photo] = []
         self._plain: NDArray[np.float32] = np.empty(0, dtype=np.float32)
@@ -180,7 +183,7 @@ class MuSc:
         made._plain = arrays["reference"]
         device = place(made.device).device
         for number in range(int(state["normals"])):
-            maps = [torch.from_numpy(arrays[f"map{number}_{layer}"]).to(device) for layer in range(len(made.strides))]
+            maps = [torch.from_numpy(arrays[f"map{number}_{layer}"]).to(device) for layer in range(len(made._encoder.strides))]
             made._normals.append(Photo(maps, torch.from_numpy(arrays[f"embedding{number}"]).to(device)))
         return made
 
@@ -196,11 +199,11 @@ class MuSc:
         from tools.image.mutual_scores import lowest_mean, minima
         from tools.image.repeated_defects import links, trusted
 
-        encoder, finest = self._encoder, min(self.strides)
+        encoder, finest = self._encoder, min(self._encoder.strides)
         counts = np.zeros((len(photos), len(photos)), dtype=np.float32)
         strides, tables = [], []
         for stream, (layer, _) in enumerate(encoder.streams):
-            stride = self.strides[layer]
+            stride = encoder.strides[layer]
             ours, theirs = ([encoder.vectors(photo.maps, stream) for photo in some] for some in (photos, normals))
             found = minima(
                 ours,
@@ -224,7 +227,7 @@ class MuSc:
             for (layer, _), found in zip(encoder.streams, tables, strict=True):
                 low = found[number][0] if kept is None else lowest_mean(found[number], self.share, kept)
                 strange.append(low.cpu().numpy().reshape(_grid(photo, layer)))
-            maps.append(fused(strange, strides))
+            maps.append(fused(strange, strides, encoder.patches.centres))
         return maps
 
     def _compared(self, done: int, *, stream: int, count: int) -> None:

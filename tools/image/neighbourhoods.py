@@ -3,7 +3,8 @@
 Source: Li et al., MuSc (ICLR 2024), local neighbourhood aggregation with multiple degrees (LNAMD): each layer's map of a photo is
 standardised over channels and places together, averaged over r × r neighbours for several r, and each patch is scaled to length 1.
 Padding with zeros only shortens the vectors at the rim, so after scaling it does not matter whether it is counted.
-Ours: the embedded network, every layer on its own grid (a coarse layer has few patches), and the pooled deepest layer as embedding.
+Ours: the embedded network unless another is named, every layer on its own grid (a coarse layer has few patches), and the pooled deepest
+layer as embedding.
 
 Axes and units: photos (H, W, 3) uint8; maps (C, h, w) float32, h · w cells of `stride` pixels of the resized photo; patches (P, C),
 P = h · w, row by row; places are read at the measured centres of the network's cells.
@@ -11,12 +12,13 @@ P = h · w, row by row; places are read at the measured centres of the network's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.backbone_weights import EMBEDDED
 from models.patches import PatchEncoder
 
 if TYPE_CHECKING:
@@ -44,13 +46,14 @@ def averaged(layer: torch.Tensor, size: int) -> torch.Tensor:
 
 
 class NeighbourhoodEncoder:
-    """Turns a photo into maps and an embedding (320,), and maps into streams of patches, one per layer and neighbourhood.
+    """Turns a photo into maps and an embedding, and maps into streams of patches, one per layer and neighbourhood.
 
     Args:
         side: photos are resized to about side² pixels.
         strides: layers, by their pixels per cell (4, 8, 16, 32).
         sizes: odd edges of the neighbourhoods, in cells.
         merged: join the neighbourhoods of a layer into one stream, the mean of their unit vectors.
+        backbone: the network, as `models.patches.PatchEncoder` takes it; a transformer is tapped where its row of the catalogue says.
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     >>> encoder = NeighbourhoodEncoder(side=64, strides=(8, 16), sizes=(1, 3))
@@ -60,19 +63,28 @@ class NeighbourhoodEncoder:
     """
 
     def __init__(
-        self, *, side: int, strides: tuple[int, ...], sizes: tuple[int, ...], merged: bool = False, device: str = "auto"
-    ) -> None:
-        self.strides, self.sizes, self.merged, self.device = strides, sizes, merged, device
-        self.patches = PatchEncoder(side=side, strides=strides, device=device)
-        per_layer = [sizes] if merged else [(size,) for size in sizes]
-        self.streams = [(layer, chosen) for layer in range(len(strides)) for chosen in per_layer]
+        self, *, side: int, strides: tuple[int, ...], sizes: tuple[int, ...], merged: bool = False, backbone: str = EMBEDDED,
+        device: str = "auto",
+    ) -> None:  # fmt: skip
+        self.sizes, self.merged, self.device = sizes, merged, device
+        self.patches = PatchEncoder(side=side, strides=strides, backbone=backbone, device=device)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels per cell of every layer."""
+        return self.patches.tap_strides
+
+    @property
+    def streams(self) -> list[tuple[int, tuple[int, ...]]]:
         """(layer, neighbourhoods averaged) of each stream."""
+        per_layer = [self.sizes] if self.merged else [(size,) for size in self.sizes]
+        return [(layer, chosen) for layer in range(len(self.strides)) for chosen in per_layer]
 
     def maps(self, pixels: NDArray[np.uint8]) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """The layers' maps (C, h, w) float32 and the pooled deepest layer (320,) of length 1.
+        """The layers' maps (C, h, w) float32 and the pooled deepest layer of length 1.
 
         Raises:
-            BadInput: not (H, W, 3) uint8.
+            BadInput: not (H, W, 3) uint8, or weights that are not on this machine.
         """
         import torch
 
@@ -81,6 +93,9 @@ class NeighbourhoodEncoder:
         from models.nearest import unit
         from models.patches import _checked, _resize, _to_input
 
+        if self.patches.backbone != EMBEDDED:
+            found = [tap[0].contiguous() for tap in self.patches.taps([pixels])]
+            return found, unit(found[-1].mean(dim=(1, 2)))
         placement = place(self.device)
         high, wide = self.patches.resized(*_checked(pixels).shape[:2])
         with torch.inference_mode():
@@ -99,27 +114,36 @@ class NeighbourhoodEncoder:
         return found[0] if len(found) == 1 else unit(torch.stack(found).mean(dim=0))
 
 
-def placed(values: NDArray[np.float32], stride: int, rows: int, columns: int, finer: int) -> NDArray[np.float32]:
+def placed(
+    values: NDArray[np.float32], stride: int, rows: int, columns: int, finer: int, centres: Mapping[int, float] | None = None
+) -> NDArray[np.float32]:
     """A layer's patch map (h, w) read, linearly, at the centres of the `rows` × `columns` cells of a finer layer.
+
+    `centres` are those of the network's cells (None: of the embedded one).
 
     >>> placed(np.ones((2, 2), np.float32), 16, 4, 4, 8).shape
     (4, 4)
     """
     if stride == finer:
         return values
-    down, across = (_between(cells, coarse, stride, finer) for cells, coarse in zip((rows, columns), values.shape, strict=True))
+    down, across = (
+        _between(cells, coarse, stride, finer, centres) for cells, coarse in zip((rows, columns), values.shape, strict=True)
+    )
     return np.asarray(down @ values @ across.T, dtype=np.float32)
 
 
-def _between(cells: int, coarse: int, stride: int, finer: int) -> NDArray[np.float32]:
+def _between(cells: int, coarse: int, stride: int, finer: int, centres: Mapping[int, float] | None) -> NDArray[np.float32]:
     """Matrix (cells, coarse) of linear weights."""
     from models.efficientnet_lite import CENTRES
 
-    at = ((finer * np.arange(cells) + CENTRES[finer] - CENTRES[stride]) / stride).clip(0, coarse - 1)
+    known = CENTRES if centres is None else centres
+    at = ((finer * np.arange(cells) + known[finer] - known[stride]) / stride).clip(0, coarse - 1)
     return np.asarray(np.maximum(0, 1 - np.abs(at[:, None] - np.arange(coarse))), dtype=np.float32)
 
 
-def fused(maps: Sequence[NDArray[np.float32]], strides: Sequence[int]) -> NDArray[np.float32]:
+def fused(
+    maps: Sequence[NDArray[np.float32]], strides: Sequence[int], centres: Mapping[int, float] | None = None
+) -> NDArray[np.float32]:
     """Mean of patch maps (h, w) of several layers, on the finest one's grid; `strides` says which layer each map is of.
 
     >>> fused([np.zeros((4, 4), np.float32), np.ones((2, 2), np.float32)], (8, 16)).tolist()[0]
@@ -127,5 +151,7 @@ def fused(maps: Sequence[NDArray[np.float32]], strides: Sequence[int]) -> NDArra
     """
     finest = strides.index(min(strides))
     rows, columns = maps[finest].shape
-    brought = [placed(values, stride, rows, columns, strides[finest]) for values, stride in zip(maps, strides, strict=True)]
+    brought = [
+        placed(values, stride, rows, columns, strides[finest], centres) for values, stride in zip(maps, strides, strict=True)
+    ]
     return np.asarray(np.mean(brought, axis=0), dtype=np.float32)

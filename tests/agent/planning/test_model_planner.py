@@ -96,13 +96,13 @@ def test_tools_are_offered_for_the_sources_that_they_can_judge() -> None:
     def offered(**given: Any) -> dict[str, list[str]]:
         return {t["function"]["name"]: t["function"]["parameters"]["properties"]["source"]["enum"] for t in desk(**given).tools()}
 
-    assert offered()["mutual_search"] == offered()["intrinsic"] == ["S1"]
+    assert offered()["musc"] == offered()["intrinsic"] == ["S1"]
     assert offered()["window_pca"] == ["S2"]
     assert offered()[LOOK_UP] == ["S1", "S2", "S3", "S4"]
     assert "patch_search" not in offered()
     assert offered(normals=[photos("good", 4)])["patch_search"] == ["S1"]
     assert "patch_search" not in offered(normals=[LOG])
-    assert "mutual_search" not in offered(sources=[photos("two", 2)])
+    assert "musc" not in offered(sources=[photos("two", 2)])
     scans = replace(TILES, kind="points")
     assert offered(sources=[scans]) == {}
 
@@ -132,7 +132,7 @@ def test_the_calls_of_a_model_are_told_back_with_what_came_of_them() -> None:
         ("intrinsic", "{not json", "not valid JSON"),
         ("rarity", {"source": "S1"}, "rarity cannot judge S1: it judges events, not image"),
         ("patch_search", {"source": "S1"}, "patch_search cannot judge S1: it needs normal references"),
-        ("mutual_search", {"source": "S5"}, "at least 3 samples with each other, and there are 2"),
+        ("musc", {"source": "S5"}, "at least 3 samples with each other, and there are 2"),
         (LOOK_UP, {"source": "S2"}, "'question' is a required property"),
         (LOOK_UP, {"source": "S2", "question": "\n"}, "the question is empty"),
         ("window_pca", {"source": "S2"}, "was called before"),
@@ -159,7 +159,7 @@ def test_calls_are_bounded() -> None:
 
 
 def test_fixed_rules_keep_their_own_reason() -> None:
-    dialogue = asked(scripted({"tool_calls": [call("mutual_search", "S1", reason="because I say so 99 times")]}))
+    dialogue = asked(scripted({"tool_calls": [call("musc", "S1", reason="because I say so 99 times")]}))
     assert dialogue.pending == [desk().fixed[0]]
     assert "because I say so" in dialogue.note
 

@@ -116,7 +116,7 @@ def test_a_second_look_is_evidence_and_no_verdict(chat: Any, tiles: Path, ruled:
 
 def test_what_was_run_is_not_run_again(chat: Any, tiles: Path, ruled: dict[str, Reply]) -> None:
     chat(SECOND).ask(MAIN, files=[tiles])
-    one = chat({"tool_calls": [*SECOND["tool_calls"], {"name": "mutual_search", "arguments": {"source": "S1"}}]})
+    one = chat({"tool_calls": [*SECOND["tool_calls"], {"name": "musc", "arguments": {"source": "S1"}}]})
     reply = one.ask(MAIN, files=[tiles])
     assert [(run.name, run.cached, run.seconds) for run in reply.tools] == [("intrinsic", True, 0.0)]
     assert "Fixed rules ran this before" in one.model.sent[1].text
