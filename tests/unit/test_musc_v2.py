@@ -249,7 +249,7 @@ def test_modalities_heard_equal_the_plain_loop():
         return np.array([np.mean([given[place] for place in some]) for some in places]).reshape(target.shape)
 
     def both(own, other, covered):
-        confidence = 1 - rank(own.std(axis=0), other.std(axis=0)).astype(np.float32)
+        confidence = 1 - rank(own.std(axis=0, ddof=1), other.std(axis=0, ddof=1)).astype(np.float32)
         brought = np.zeros_like(own)
         brought[:, covered] = rank(own[:, covered], other[:, covered])
         loud = np.array(
