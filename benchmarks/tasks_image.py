@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 SEEDS = (0, 1, 2)
 SHOTS = (1, 2, 4)
+CROWDED = (0.1, 0.25, 0.5, 0.75)
+BATCH = 20
+"""Photos of a batch that judge each other, and shares of them that are defective."""
 PIXEL_STEP = 2
 """Pixel AP uses each second pixel of each second row: the same maps, a quarter of the sorting."""
 PEER_NORMALS = 24
@@ -117,6 +120,7 @@ def rows(data: Path, *, quick: bool) -> Iterator[Row]:
         yield from searches
     for photos, _ in later:
         yield photos.row("musc, no normals", scored(MuSc(), photos.test))
+        yield from _crowded(photos)
         yield photos.row("intrinsic, each photo alone", scored(Intrinsic(), photos.test))
         yield from _peers(photos)
         if photos.listing.name == "mvtec_bottle":
@@ -179,6 +183,29 @@ def _searches(photos: Photos, *, quick: bool) -> Iterator[Row]:
             drawn = np.random.default_rng(seed).choice(len(normal), shots, replace=False)
             outcome = fitted(PatchSearch(), [normal[int(index)] for index in drawn], test)
             yield photos.row(f"patch_search, {shots}-shot", outcome, seeds=(seed,))
+
+
+def _crowded(photos: Photos) -> Iterator[Row]:
+    """What becomes of photos that judge each other when ever more of them are defective."""
+    odd, good = (np.flatnonzero(photos.listing.labels == label) for label in (1, 0))
+    for share in CROWDED:
+        parts = []
+        for seed in SEEDS:
+            rng = np.random.default_rng(seed)
+            count = round(share * BATCH)
+            if count > len(odd) or BATCH - count > len(good) + len(photos.normal):
+                return
+            chosen = rng.choice(odd, count, replace=False)
+            fine = [photos.test[int(i)] for i in good] + photos.normal
+            batch = [photos.test[int(i)] for i in chosen]
+            batch += [fine[int(i)] for i in rng.choice(len(fine), BATCH - count, replace=False)]
+            outcome = scored(MuSc(), batch)
+            parts.append((auroc(np.arange(BATCH) < count, np.array([score.score for score in outcome.scores])), outcome))
+        metrics = {"image_auroc": float(np.mean([ranked for ranked, _ in parts]))}
+        yield Row(
+            data=f"{photos.listing.name}, {100 * share:.0f} % defective", method=f"musc, {BATCH} photos, no normals", metrics=metrics,
+            seconds=sum(outcome.score_s for _, outcome in parts), peak_mb=parts[-1][1].peak_mb, seeds=SEEDS,
+        )  # fmt: skip
 
 
 def _peers(photos: Photos) -> Iterator[Row]:
