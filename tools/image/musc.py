@@ -18,7 +18,6 @@ same unit; score = mean of the strangest 1 % of patches, averaged with the score
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -249,15 +248,10 @@ class MuSc:
 
     def _dealt(self, batch: Sequence[Sample]) -> list[list[int]]:
         """Indices of the batch in groups of about `partners`, random but the same for every order of the batch."""
-        groups = max(1, round(len(batch) / self.partners))
-        if groups == 1:
-            return [list(range(len(batch)))]
-        keys = []
-        for sample in batch:
-            content = sample.pixels.tobytes() if isinstance(sample, ImageSample) else b""
-            keys.append(hashlib.sha256(f"{self.seed}\0{sample.name}\0".encode() + content).digest())
-        order = sorted(range(len(batch)), key=keys.__getitem__)
-        return [[int(index) for index in part] for part in np.array_split(np.array(order), groups)]
+        from tools.image.mutual_scores import dealt
+
+        contents = [(sample.name, sample.pixels.tobytes() if isinstance(sample, ImageSample) else b"") for sample in batch]
+        return dealt(contents, size=self.partners, seed=self.seed)
 
 
 def _grid(photo: Photo, layer: int) -> tuple[int, int]:

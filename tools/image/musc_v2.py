@@ -5,8 +5,9 @@ Source: Li et al., MuSc-V2: Zero-Shot Multimodal Industrial Anomaly Classificati
 (`similar_neighbours`), mutual scoring (`mutual_scores`), the two modalities speaking for each other (`cross_modal`), re-scoring by
 scans whose strangest spots are alike (`rescoring`).
 Ours: the embedded network for colour and angle histograms for shape (`models.point_descriptors`) instead of two pretrained transformers, so
-that nothing is downloaded; two layers of each; the table taken away before (`scan_surface`); modalities fused by the mean instead of the
-sum, so that a scan that lacks one has scores of about the same size; enhancement and re-scoring only where asked for.
+that nothing is downloaded (Point-MAE is used where its weights are given: `shape`); two layers of each; the table taken away before
+(`scan_surface`); modalities fused by the mean instead of the sum, so that a scan that lacks one has scores of about the same size;
+enhancement and re-scoring only where asked for.
 
 Chosen on dents and bumps of 0.4 to 2.5 mm, every second one darker too, in the 13 normal scans of MVTec 3D-AD's cable gland (four of
 13 defective, four to six draws): enhancement off (both modalities: image AUROC .53, pixel AP .038; with it .47 and .026, though defects
@@ -20,7 +21,6 @@ Axes and units: scans xyz (H, W, 3) in the file's unit and rgb (H, W, 3) uint8; 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ from core.scores import ImageScore
 from tools.catalog import ROWS
 from tools.image.neighbourhoods import NeighbourhoodEncoder, fused
 from tools.image.patch_maps import BLUR_CELLS, picture_score
-from tools.image.surfaces import Surface, SurfaceEncoder
+from tools.image.surfaces import ANGLES, Surface, SurfaceEncoder
 
 if TYPE_CHECKING:
     import torch
@@ -78,6 +78,7 @@ class MuScV2:
         size: points per group.
         inner: layers of the shape: how many of a group's first points are described; as many as `strides`.
         table: take the plane away that the rim of the scan lies on, where something stands out from it.
+        shape: "angles", or the path of Point-MAE weights (the paper's features; `inner` then says how many of its blocks are read).
         enhance: let the two modalities speak for each other, in mode "both".
         share: share of a patch's partners, the most similar ones, whose distances are averaged; at least one, rounded up.
         partners: scans that are compared with each other at once; a larger batch is dealt into groups of about this size.
@@ -100,8 +101,8 @@ class MuScV2:
 
     def __init__(
         self, *, mode: Mode = "both", side: int = 320, strides: tuple[int, ...] = (8, 16), grid: int = 224, groups: int = 1024,
-        size: int = 128, inner: tuple[int, ...] = (32, 128), table: bool = True, enhance: bool = False, share: float = 0.3,
-        partners: int = 40, rescoring: tuple[int, ...] = (1,), seed: int = 0, device: str = "auto",
+        size: int = 128, inner: tuple[int, ...] = (32, 128), table: bool = True, shape: str = ANGLES, enhance: bool = False,
+        share: float = 0.3, partners: int = 40, rescoring: tuple[int, ...] = (1,), seed: int = 0, device: str = "auto",
     ) -> None:  # fmt: skip
         if mode not in MODES:
             raise BadInput(f"mode {mode!r}: expected one of {MODES}.")
@@ -117,9 +118,11 @@ class MuScV2:
             raise BadInput(f"rescoring {rescoring!r}: expected numbers of scans from 1; (1,) leaves scores as they are.")
         self.mode, self.side, self.strides, self.grid, self.groups, self.size = mode, side, tuple(strides), grid, groups, size
         self.inner, self.table, self.enhance, self.share, self.partners = tuple(inner), table, enhance, share, partners
-        self.rescoring, self.seed, self.device = tuple(rescoring), seed, device
+        self.rescoring, self.shape, self.seed, self.device = tuple(rescoring), shape, seed, device
         self._colours = NeighbourhoodEncoder(side=side, strides=self.strides, sizes=(1,), device=device)
-        self._shapes = SurfaceEncoder(grid=grid, groups=groups, size=size, inner=self.inner, table=table, device=device)
+        self._shapes = SurfaceEncoder(
+            grid=grid, groups=groups, size=size, inner=self.inner, table=table, shape=shape, device=device
+        )
         self._normals: list[Scan] = []
         self._salient: list[torch.Tensor] = []
         self._plain: NDArray[np.float32] = np.empty(0, dtype=np.float32)
@@ -315,9 +318,8 @@ class MuScV2:
     def _channels(self, modality: str) -> int:
         """Channels of the second-to-last layer, whose features stand for a scan's strangest spot."""
         from models.efficientnet_lite import TAPS
-        from models.point_descriptors import BINS
 
-        return 3 * BINS if modality == "points" else TAPS[self.strides[max(0, len(self.strides) - 2)]][1]
+        return self._shapes.channels if modality == "points" else TAPS[self.strides[max(0, len(self.strides) - 2)]][1]
 
     def _rescored(
         self, plain: NDArray[np.float32], salient: Sequence[torch.Tensor], normal: NDArray[np.float32]
@@ -335,16 +337,11 @@ class MuScV2:
 
     def _dealt(self, batch: Sequence[Sample]) -> list[list[int]]:
         """Indices of the batch in groups of about `partners`, random but the same for every order of the batch."""
-        groups = max(1, round(len(batch) / self.partners))
-        if groups == 1:
-            return [list(range(len(batch)))]
-        keys = []
-        for sample in batch:
-            scan = _checked(sample, self.spec.name)
-            content = scan.xyz.tobytes() + (b"" if scan.rgb is None else scan.rgb.tobytes())
-            keys.append(hashlib.sha256(f"{self.seed}\0{scan.name}\0".encode() + content).digest())
-        order = sorted(range(len(batch)), key=keys.__getitem__)
-        return [[int(index) for index in members] for members in np.array_split(np.array(order), groups)]
+        from tools.image.mutual_scores import dealt
+
+        scans = [_checked(sample, self.spec.name) for sample in batch]
+        contents = [(scan.name, scan.xyz.tobytes() + (b"" if scan.rgb is None else scan.rgb.tobytes())) for scan in scans]
+        return dealt(contents, size=self.partners, seed=self.seed)
 
 
 def _checked(sample: Sample, name: str) -> PointSample:

@@ -12,6 +12,7 @@ measured in cells of the grid.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -151,3 +152,19 @@ def _products(a: torch.Tensor, b: torch.Tensor, window: Window | None) -> Iterat
         if window is not None:
             cosine += window.bias(first, last, low, high).to(a.device)
         yield slice(first, last), low, high, cosine
+
+
+def dealt(contents: Sequence[tuple[str, bytes]], *, size: int, seed: int) -> list[list[int]]:
+    """Indices of samples (name, content) in groups of about `size`, random but the same for every order of the samples.
+
+    >>> dealt([("a", b"1"), ("b", b"2"), ("c", b"3")], size=40, seed=0)
+    [[0, 1, 2]]
+    >>> sorted(map(len, dealt([(str(n), b"") for n in range(10)], size=3, seed=0)))
+    [3, 3, 4]
+    """
+    groups = max(1, round(len(contents) / size))
+    if groups == 1:
+        return [list(range(len(contents)))]
+    keys = [hashlib.sha256(f"{seed}\0{name}\0".encode() + content).digest() for name, content in contents]
+    order = sorted(range(len(contents)), key=keys.__getitem__)
+    return [[int(index) for index in part] for part in np.array_split(np.array(order), groups)]

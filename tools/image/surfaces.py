@@ -1,7 +1,8 @@
 """A scan's surface as geometric features at spread centres, and from values at centres back to a map of the scan.
 
 Source: MuSc-V2 (2025, arXiv 2511.10047), its three-dimensional branch, with descriptors of `models.point_descriptors` in place of a
-pretrained point transformer; the values of the three nearest centres are interpolated by inverse square distance, as in PointNet++ (2017).
+pretrained point transformer, unless its weights are given (`models.point_mae`); the values of the three nearest centres are interpolated
+by inverse square distance, as in PointNet++ (2017).
 
 Axes and units: scans (H, W, 3); features (G, C) float32 of length 1 per layer; values (G,); maps (H, W) float32, 0 where the
 scan shows no part.
@@ -21,6 +22,7 @@ from tools.image.scan_surface import FEWEST, part, thinned
 if TYPE_CHECKING:
     import torch
 
+ANGLES = "angles"
 INTERPOLATED = 3
 BLUR = 4 / 224
 """Standard deviation of the map's Gaussian as share of the root of its area, as in the paper."""
@@ -68,6 +70,8 @@ class SurfaceEncoder:
         size: points per group.
         inner: how many of a group's first points each layer's descriptor is of.
         table: take the plane that the rim lies on away.
+        shape: "angles" describes groups by angle histograms; else the path of Point-MAE weights, tapped after as many blocks as `inner` has
+            entries.
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     >>> from core.synthetic import case
@@ -78,9 +82,18 @@ class SurfaceEncoder:
 
     def __init__(
         self, *, grid: int = 224, groups: int = 1024, size: int = 128, inner: tuple[int, ...] = (32, 128), table: bool = True,
-        device: str = "auto",
+        shape: str = ANGLES, device: str = "auto",
     ) -> None:  # fmt: skip
+        self.shape = shape
         self.grid, self.groups, self.size, self.inner, self.table, self.device = grid, groups, size, inner, table, device
+
+    @property
+    def channels(self) -> int:
+        """Channels of every layer."""
+        from models.point_descriptors import BINS
+        from models.point_mae import load
+
+        return 3 * BINS if self.shape == ANGLES else load(self.shape).channels
 
     def surface(self, scan: PointSample) -> Surface | None:
         """The surface of a scan; None where it shows too few measured points."""
@@ -90,6 +103,7 @@ class SurfaceEncoder:
         from models.device import place
         from models.point_descriptors import descriptors, normals
         from models.point_groups import grouped
+        from models.point_mae import load, scaled
         from tools.image.similar_neighbours import REACHES, of_centres
 
         shown = part(scan, table=self.table)
@@ -99,7 +113,15 @@ class SurfaceEncoder:
         every = scan.xyz.reshape(-1, 3).astype(np.float64)
         points = every[kept]
         groups = grouped(points, groups=self.groups, size=self.size)
-        layers = descriptors(points, normals(points), groups.centres, groups.members, self.inner)
+        if self.shape == ANGLES:
+            layers = [
+                torch.from_numpy(layer)
+                for layer in descriptors(points, normals(points), groups.centres, groups.members, self.inner)
+            ]
+        else:
+            within = scaled(points)
+            middles = within[groups.centres]
+            layers = load(self.shape).tokens(within[groups.members] - middles[:, None], middles, layers=len(self.inner))
         at = points[groups.centres]
         tree = cKDTree(at)
         around = _nearest(tree, at, max(REACHES))[1]
@@ -111,7 +133,7 @@ class SurfaceEncoder:
         device = place(self.device).device
         neighbours, curved = torch.from_numpy(around).to(device), torch.from_numpy(groups.curvature).to(device)
         return Surface(
-            vectors=[of_centres(torch.from_numpy(layer).to(device), neighbours, curved) for layer in layers],
+            vectors=[of_centres(layer.to(device), neighbours, curved) for layer in layers],
             pixels=kept[groups.centres],
             shown=shown,
             nearest=nearest,
