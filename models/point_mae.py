@@ -3,6 +3,8 @@
 Source: Pang et al., Masked Autoencoders for Point Cloud Self-supervised Learning (ECCV 2022): each group, relative to its centre, goes
 through a small PointNet to one token; the centre's position is added before every block. As in M3DM and MuSc-V2, tokens are read after
 several blocks, each through the final norm. The published checkpoint (384 channels, 12 blocks) is not shipped; its layout is read here.
+That one has no class token; where weights have one (fine-tuned ones do), it takes part and its own token is left out.
+Ours: batch norms as at the end of training, so that a scan always has the same features (MuSc-V2's code has them follow each scan).
 
 Axes and units: groups (G, M, 3) in the scan's unit, relative to their centres (G, 3); tokens (G, C) float32. The network was trained on
 shapes scaled into a unit sphere, so `scaled` brings a scan there first.
@@ -25,14 +27,10 @@ if TYPE_CHECKING:
 
 HEAD_CHANNELS = 64
 """Channels of an attention head: 6 heads at 384 channels."""
-_PARTS = ("encoder.", "pos_embed.", "blocks.", "norm.")
-_NEEDED = (
-    "encoder.first_conv.0.weight",
-    "encoder.second_conv.3.weight",
-    "pos_embed.0.weight",
-    "blocks.0.attn.qkv.weight",
-    "norm.weight",
-)
+GROUPS_AT_ONCE = 64
+"""Keeps the largest table, groups × points × 512 channels, at 17 MB for groups of 128 points."""
+_WRAPPERS = ("module.", "base_model.", "MAE_encoder.")
+_PARTS = ("encoder.first_conv.", "encoder.second_conv.", "pos_embed.", "blocks.", "norm.", "cls_token", "cls_pos")
 
 
 def scaled(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -58,7 +56,7 @@ class PointMae:
     def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
         self.weights = {name: tensor.float() for name, tensor in weights.items()}
         self.channels = int(weights["norm.weight"].shape[0])
-        self.depth = len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
+        self.depth = _depth(weights)
         self.heads = max(1, self.channels // HEAD_CHANNELS)
 
     def tokens(self, groups: NDArray[np.float64], centres: NDArray[np.float64], *, layers: int) -> list[torch.Tensor]:
@@ -73,14 +71,19 @@ class PointMae:
             raise BadInput(f"layers {layers!r}: expected 1 to {self.depth}, the blocks of these Point-MAE weights.")
         read = {(number + 1) * self.depth // layers - 1 for number in range(layers)}
         with torch.inference_mode():
-            x = self._group_tokens(torch.from_numpy(np.asarray(groups, dtype=np.float32)))
+            inside = torch.from_numpy(np.asarray(groups, dtype=np.float32))
+            starts = range(0, max(1, len(inside)), GROUPS_AT_ONCE)
+            x = torch.cat([self._group_tokens(inside[start : start + GROUPS_AT_ONCE]) for start in starts])
             position = self._linear("pos_embed.0", torch.from_numpy(np.asarray(centres, dtype=np.float32)))
             position = self._linear("pos_embed.2", torch.nn.functional.gelu(position))
             found = []
+            first = 0
+            if "cls_token" in self.weights:
+                x, position, first = self._led("cls_token", x), self._led("cls_pos", position), 1
             for number in range(self.depth):
                 x = self._block(f"blocks.{number}", x + position)
                 if number in read:
-                    found.append(self._norm("norm", x))
+                    found.append(self._norm("norm", x)[first:])
         return found
 
     def _group_tokens(self, groups: torch.Tensor) -> torch.Tensor:
@@ -90,6 +93,12 @@ class PointMae:
         inside = self._pointwise("encoder.first_conv", groups)
         whole = inside.amax(dim=1, keepdim=True).expand_as(inside)
         return self._pointwise("encoder.second_conv", torch.cat([whole, inside], dim=2)).amax(dim=1)
+
+    def _led(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        """(G, C) → (1 + G, C), the class token's row first."""
+        import torch
+
+        return torch.cat([self.weights[name].view(1, self.channels), x])
 
     def _pointwise(self, at: str, x: torch.Tensor) -> torch.Tensor:
         """Two layers on each point, with a batch norm as it was at the end of training between them."""
@@ -147,32 +156,64 @@ def load(path: str) -> PointMae:
         raise BadInput(
             f"Point-MAE weights {path!r}: expected a checkpoint (.pth or .safetensors), got a file that is none."
         ) from error
-    found = found.get("base_model", found) if isinstance(found, dict) else {}
+    found = found.get("base_model", found) if isinstance(found, dict) else found
+    if not isinstance(found, dict):
+        raise BadInput(f"Point-MAE weights {path!r}: expected tensors by name, got {type(found).__name__}.")
     weights = _named({str(name): value for name, value in found.items() if isinstance(value, torch.Tensor)})
-    missing = [name for name in _NEEDED if name not in weights]
+    missing = [name for name in _needed(_depth(weights), classed="cls_token" in weights) if name not in weights]
     if missing:
         raise BadInput(
-            f"Point-MAE weights {path!r}: expected the encoder's weights, among them {missing[0]!r}; got {len(found)} others."
+            f"Point-MAE weights {path!r}: expected the encoder's weights, got {len(found)} entries without {missing[0]!r} "
+            f"({len(missing)} missing)."
         )
     try:
         made = PointMae(weights)
-        made.tokens(np.zeros((2, 4, 3)), np.zeros((2, 3)), layers=1)
-    except (KeyError, RuntimeError) as error:
-        raise BadInput(f"Point-MAE weights {path!r}: they do not fit together ({error}).") from error
+        tokens = made.tokens(np.zeros((2, 4, 3)), np.zeros((2, 3)), layers=1)[0]
+    except (IndexError, RuntimeError) as error:
+        said = str(error).partition("\n")[0]
+        raise BadInput(f"Point-MAE weights {path!r}: expected tensors of matching sizes, got others ({said}).") from error
+    if not bool(torch.isfinite(tokens).all()):
+        raise BadInput(f"Point-MAE weights {path!r}: expected finite numbers, got some that are not.")
     return made
 
 
 def _named(found: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The encoder's weights by their names in it: without "module.", "MAE_encoder." and the second "blocks."; the decoder's left out."""
+    """The encoder's weights by their names in it, without what wraps it and the second "blocks."; all others are left out.
+
+    >>> names = "module.MAE_encoder.blocks.blocks.0.norm1.bias", "MAE_decoder.blocks.0.norm1.bias", "base_model.norm.bias"
+    >>> sorted(_named(dict.fromkeys(names)))
+    ['blocks.0.norm1.bias', 'norm.bias']
+    """
     weights = {}
     for name, value in found.items():
-        short = name.removeprefix("module.")
-        if short.startswith(("MAE_decoder.", "decoder_", "mask_token", "increase_dim.")):
-            continue
-        short = short.removeprefix("MAE_encoder.").replace("blocks.blocks.", "blocks.", 1)
+        short = name
+        while wrapper := next((some for some in _WRAPPERS if short.startswith(some)), ""):
+            short = short.removeprefix(wrapper)
+        short = short.replace("blocks.blocks.", "blocks.", 1)
         if short.startswith(_PARTS):
             weights[short] = value
     return weights
+
+
+def _depth(weights: Mapping[str, torch.Tensor]) -> int:
+    """How many blocks the weights have."""
+    return len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
+
+
+def _needed(depth: int, *, classed: bool) -> list[str]:
+    """Names of all weights of an encoder with `depth` blocks, at least one, and with a class token where `classed`.
+
+    >>> len(_needed(12, classed=False))
+    154
+    """
+    layers = [f"encoder.{part}.{at}" for part in ("first_conv", "second_conv") for at in (0, 1, 3)]
+    layers += ["pos_embed.0", "pos_embed.2", "norm"]
+    for block in range(max(1, depth)):
+        layers += [f"blocks.{block}.{part}" for part in ("norm1", "norm2", "attn.proj", "mlp.fc1", "mlp.fc2")]
+    names = [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
+    names += [f"blocks.{block}.attn.qkv.weight" for block in range(max(1, depth))]
+    names += [f"encoder.{part}.1.running_{kind}" for part in ("first_conv", "second_conv") for kind in ("mean", "var")]
+    return [*names, "cls_token", "cls_pos"] if classed else names
 
 
 def _tiny(*, channels: int, depth: int, seed: int = 0) -> dict[str, torch.Tensor]:
