@@ -11,7 +11,7 @@ from agent.grammar import NO_FILES
 from agent.investigation import Finding, Investigation
 from agent.question import Intent, Request
 from agent.reading.phrases import either
-from agent.telling import events, lookup, series
+from agent.telling import events, image, lookup, series
 from agent.telling.voices import VOICES
 from agent.telling.words import cite, count, fact_number, how_bad, listed, moment, name, number
 from core.evidence import Evidence, Interval
@@ -210,7 +210,7 @@ def _about(inv: Investigation, asked: Sequence[Intent], material: Material) -> l
     if kinds == ["how_many"] and material.request.negation and inv.kind == "image":
         facts = inv.survey.facts
         lines.append(
-            f"**{facts['ordinary']} of {count(int(fact_number(facts, 'photos')), 'photo')} look normal** {cite(inv.survey)}."
+            f"**{facts['ordinary']} of {count(int(fact_number(facts, 'photos')), image.noun(facts))} look normal** {cite(inv.survey)}."
         )
     if {"compare", "how_bad"} <= set(kinds):  # how bad each one is, is the comparison
         kinds.remove("compare")
@@ -337,7 +337,8 @@ def _explained(
                 lines += [f"  - {statement.text}" for statement in account.insufficient if not doubted]
     if inv.kind == "image" and any(finding.abnormal for finding in findings) and not doubted:
         cited = cite(*(finding.evidence for finding in findings if finding.abnormal))
-        lines.append(f"Photos show one moment, so the evidence does not show how this came about {cited}.")
+        kind = image.noun(inv.survey.facts).capitalize()
+        lines.append(f"{kind}s show one moment, so the evidence does not show how this came about {cited}.")
     return lines
 
 

@@ -339,5 +339,7 @@ def _with_notes(request: Request, text: Tidy, context: Context) -> Request:
         notes.append(NO_FILES)
     photos_only = bool(context.sources) and all(source.kind in ("image", "points") for source in context.sources)
     if photos_only and "when" in request.intents:
-        notes.append("Photos carry no time here, so I can say which and where but not when.")
+        kinds = {source.kind for source in context.sources}
+        things = "Scans" if kinds == {"points"} else "Photos"
+        notes.append(f"{things} carry no time here, so I can say which and where but not when.")
     return replace(request, notes=tuple(dict.fromkeys(notes)))

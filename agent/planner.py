@@ -58,8 +58,6 @@ def hindrance(detector: DetectorSpec, source: Source, normals: Sequence[Source])
     """
     if detector.kind != source.kind:
         return f"it judges {detector.kind}, not {source.kind}"
-    if detector.kind == "points":
-        return "scans are judged by `telltale detect` and not in a chat yet"
     if detector.needs_fit and not _count(normals, source.kind):
         return "it needs normal references, and none of this kind were given"
     if detector.transductive and len(source.samples) < MUTUAL_FROM:
@@ -80,6 +78,11 @@ def _detector(kind: Kind, count: int, n_normal: int) -> tuple[str, str] | None:
         if count >= MUTUAL_FROM:
             return "musc", "no normal photo was given, but there are several photos to compare with each other"
         return "intrinsic", "there is no normal photo and too few photos to compare, so the picture is judged by its own pattern"
+    if kind == "points":
+        if n_normal or count >= MUTUAL_FROM:
+            given = f"you gave {against}" if n_normal else "they are several scans of one part to compare with each other"
+            return "musc_v2", f"{given}; where the part lies differently in each, take it as a hint"
+        return None
     if kind == "video":
         return (
             "frame_novelty",

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 EXAMINERS: dict[Kind, str] = {
     "image": "agent.examine.image",
+    "points": "agent.examine.image",
     "video": "agent.examine.video",
     "series": "agent.examine.series",
     "events": "agent.examine.events",

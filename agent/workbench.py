@@ -12,7 +12,7 @@ from agent.answer import numbered_findings
 from agent.evidence_store import EvidenceStore, Upload
 from agent.investigation import Investigation
 from agent.on_disk import Notice, Seen, changed, gone, moves
-from agent.planner import ToolCall, choose
+from agent.planner import MUTUAL_FROM, ToolCall, choose
 from agent.question import Context, EntityIndex, PriorFinding, Request, SourceInfo
 from agent.toolbox import Toolbox
 from core.errors import TelltaleError
@@ -177,8 +177,8 @@ class Workbench:
         """A sentence for each source that no detector can judge."""
         judged = {call.source for call in self.chosen()}
         return [
-            f"`{source.name}` is a 3D scan; I can read it, but not judge it in a chat yet. "
-            "Several scans of one part: `telltale detect musc_v2 FILES --out FOLDER`."
+            f"`{source.name}`: a 3D scan is judged beside others of the same part; give {MUTUAL_FROM} or more, or normal ones as the "
+            "reference."
             for index, source in enumerate(self.sources()) if index not in judged
         ]  # fmt: skip
 

@@ -89,7 +89,7 @@ def _holds(statement: Statement, known: Mapping[str, Evidence]) -> bool:
 def _open(finding: Finding, inv: Investigation, *, cause: bool, effect: bool, followed: bool) -> str:
     """What the evidence does not show of how a finding came about and what came of it, and why; empty when it shows both."""
     if inv.kind == "image":
-        return "A photo shows one moment, so the evidence does not show how it came about"
+        return f"A {inv.survey.facts.get('noun', 'photo')} shows one moment, so the evidence does not show how it came about"
     if inv.kind == "video" and not followed and not (cause and effect):
         return "Who does what before and after it has not been followed yet; ask why it happened"
     if cause:

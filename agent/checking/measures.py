@@ -40,6 +40,7 @@ COUNTED: dict[str, Keys] = {
 _SINGULAR = {
     **dict.fromkeys(_PEOPLE.split(), "person"), "anomalies": "anomaly", "stretches": "stretch", "processes": "process",
     "boxes": "box", "sensor": "channel", "sensors": "channel", "picture": "photo", "pictures": "photo", "image": "photo", "images": "photo",
+    "scan": "photo", "scans": "photo",
     "program": "process", "programs": "process", "tile": "photo", "tiles": "photo",
     "record": "row", "records": "row", "line": "row", "lines": "row", "entries": "row", "entry": "row",
     "normals": "reference", "examples": "reference", "references": "reference", "areas": "region", "area": "region", "places": "place",

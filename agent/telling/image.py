@@ -1,4 +1,4 @@
-"""What is said about photos."""
+"""What is said about photos and 3D scans."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from agent.telling.words import against_threshold, cite, count, fact_number, how
 from core.evidence import Region
 
 
+def noun(facts: Mapping[str, Any]) -> str:
+    """What a piece of evidence is about: "photo" or "scan"."""
+    return str(facts.get("noun", "photo"))
+
+
 def headline(inv: Investigation) -> str:
     """How many photos are abnormal, and which."""
     facts = inv.survey.facts
@@ -19,7 +24,7 @@ def headline(inv: Investigation) -> str:
     names = named(list(facts["flagged_names"] or []), facts)  # type: ignore[arg-type]
     if photos == 1:
         return f"**{names} looks abnormal** {cite(inv.survey)}."
-    return f"**{flagged} of {count(photos, 'photo')} {verb} abnormal**: {names}{doubt(facts)} {cite(inv.survey)}."
+    return f"**{flagged} of {count(photos, noun(facts))} {verb} abnormal**: {names}{doubt(facts)} {cite(inv.survey)}."
 
 
 def doubt(facts: Mapping[str, Any]) -> str:
@@ -55,7 +60,8 @@ def nothing(inv: Investigation) -> str:
     if facts.get("undecided"):
         return f"**I cannot tell whether {'this is' if photos == 1 else 'these are'} normal**: {_nothing_seen(photos)} {cite(inv.survey)}."
     clearly = "clearly " if facts.get("borderline") else ""
-    what = "The photo does not stand out" if photos == 1 else f"None of the {count(photos, 'photo')} {clearly}stands out"
+    kind = noun(facts)
+    what = f"The {kind} does not stand out" if photos == 1 else f"None of the {count(photos, kind)} {clearly}stands out"
     return f"**{what}**: the highest score is {against_threshold(inv.survey)}{doubt(facts)} {cite(inv.survey)}."
 
 
@@ -114,7 +120,8 @@ def when(finding: Finding) -> str:
     """Photos have no time; their order is all there is."""
     facts = finding.evidence.facts
     return (
-        f"Photos carry no time here; {name(finding.evidence.locus.sample)} is photo {facts['photo']} of {facts['photos']} "
+        f"{noun(facts).capitalize()}s carry no time here; {name(finding.evidence.locus.sample)} is {noun(facts)} {facts['photo']} of "
+        f"{facts['photos']} "
         f"{cite(finding.evidence)}."
     )
 
@@ -139,6 +146,7 @@ def why(finding: Finding) -> str:
     against = {
         "patch_search": "no patch of the normal photos looks like it",
         "musc": "the other photos show nothing like it at any place",
+        "musc_v2": "the other scans show nothing like it at any place",
         "intrinsic": "the recurring pattern of the picture does not explain it",
     }.get(evidence.tool, "it differs from what is normal")
     against += f"; it is {evidence.facts['looks']}" if evidence.facts.get("looks") else ""
