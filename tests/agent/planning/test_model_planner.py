@@ -104,7 +104,8 @@ def test_tools_are_offered_for_the_sources_that_they_can_judge() -> None:
     assert "patch_search" not in offered(normals=[LOG])
     assert "musc" not in offered(sources=[photos("two", 2)])
     scans = replace(TILES, kind="points")
-    assert offered(sources=[scans]) == {}
+    assert set(offered(sources=[scans])) == {"musc_v2", LOOK_UP}
+    assert offered(sources=[replace(photos("one", 1), kind="points")]) == {}
 
 
 def test_the_calls_of_a_model_are_told_back_with_what_came_of_them() -> None:
