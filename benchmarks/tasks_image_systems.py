@@ -50,5 +50,4 @@ def rows(data: Path, *, quick: bool) -> Iterator[Row]:
                     method, fitted(detector, photos.normal, photos.test), seeds=(0,), note=f"{len(photos.normal)} normals"
                 )
     if not quick:
-        for photos in sets:
-            yield from peers.rows(photos)
+        yield from peers.rows(sets)
