@@ -76,8 +76,8 @@ UNLIKELY = 0.2
 """A sentence that reads like a definition is another thing only where a definition is less likely than this."""
 SURE_OF_COMMAND = 0.6
 """Least probability of a command to the rule book that no pattern reads: it is asked back, and nothing else is answered."""
-_OF_RULES = re.compile(r"\b(?:rules?|definitions?|alerts?|exceptions?)\b")
-SURE_OF_WAY, SURE_PAST_A_TIME = 0.4, 0.7
+_OF_RULES = re.compile(r"\b(?:rules?|definitions?|alerts?|alarms?|exceptions?|limits?|thresholds?)\b")
+SURE_OF_WAY, SURE_PAST_A_TIME = 0.3, 0.5
 """Least probability of a way that is taken against the words; the findings as a whole, though a time is named, need more."""
 Reader: TypeAlias = "Callable[[str, Sequence[str], str], Reading | None]"
 _KEEPS_NAMES = 500

@@ -33,6 +33,10 @@ BESIDE = 0.25
 """Least probability of an intent of the rules that stands against, or beside, the likeliest."""
 TOGETHER_LIKELY, EACH_LIKELY = 0.5, 0.12
 """Several intents of the rules stand when they are as likely together, and each as likely, as this."""
+SURE_OF_TALK = 0.6
+"""Least probability that no file answers a message, for it to be talk and nothing else."""
+HARDLY = 0.02
+"""Least probability of an intent of the rules beside the one heard."""
 _SAID = {"video": "video", "image": "photos", "points": "photos", "series": "series", "events": "log"}
 _MOST_CHARS = 600
 
@@ -110,12 +114,16 @@ def known_intents(reading: Reading, read_by_rules: Sequence[Intent]) -> tuple[In
 
     Several that the rules read, each by a word of its own, stand where the likeliest is one of them: what is heard is one wish.
 
+    A message heard to need no file (thanks, help, what lies outside) wants nothing else, whatever word stands in it.
+
     >>> heard = Reading(intent="which", way="finding", intents={"which": 0.6, "where": 0.3, "list": 0.1}, ways={})
     >>> known_intents(heard, ("where",)), known_intents(heard, ("list",)), known_intents(heard, ("which", "why"))
     (('where',), ('which',), ('which', 'why'))
     """
+    if reading.way == "none" and reading.intent in TALK and reading.ways.get("none", 0.0) >= SURE_OF_TALK:
+        return tuple(intent for intent in INTENTS if intent == reading.intent)
     if len(read_by_rules) > 1 and reading.intent in read_by_rules:
-        return tuple(read_by_rules)
+        return tuple(i for i in read_by_rules if i == reading.intent or reading.intents.get(i, 0.0) >= HARDLY)
     likely = [reading.intents.get(intent, 0.0) for intent in read_by_rules]
     if (len(likely) == 1 and likely[0] >= BESIDE) or (
         len(likely) > 1 and sum(likely) >= TOGETHER_LIKELY and min(likely) >= EACH_LIKELY

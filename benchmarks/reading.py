@@ -96,7 +96,7 @@ def questions() -> list[Asked]:
             group, chat, text, intents, wanted, tools = json.loads(line)
             if group != BLIND:
                 found.append(
-                    _asked(path.stem if path == WRITTEN else group, chat, text, intents, wanted.get("before", ""), tools)
+                    _asked("written" if path == WRITTEN else group, chat, text, intents, wanted.get("before", ""), tools)
                 )
     return found
 

@@ -69,6 +69,20 @@ def _ends(source: Source) -> tuple[TimeRange, TimeRange]:
     return first, TimeRange(source=source.name, start_s=end - quarter, end_s=end, text="the last quarter", mention=1)
 
 
+def around(source: Source, when: TimeRange) -> tuple[TimeRange, TimeRange]:
+    """All that lies before a time, and all that follows it."""
+    sample = source.samples[0]
+    first, last = (
+        (float(sample.time_s[0]), float(sample.time_s[-1]) + sample.period_s)
+        if isinstance(sample, Series)
+        else (0.0, float(sample.duration_s))
+    )  # type: ignore[union-attr]
+    return (
+        TimeRange(source=source.name, start_s=first, end_s=when.start_s, text=f"before {when.text}"),
+        TimeRange(source=source.name, start_s=when.end_s, end_s=last, text=f"after {when.text}", mention=1),
+    )  # fmt: skip
+
+
 def _series(source: Source) -> Series:
     series = source.samples[0]
     assert isinstance(series, Series)

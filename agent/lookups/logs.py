@@ -147,6 +147,18 @@ def events_between(inv: Investigation, source: Source, when: TimeRange, store: E
     return made("events", source.name, locus, facts, threshold=threshold, origin=inv.survey.threshold_origin)
 
 
+def edge(source: Source, *, last: bool) -> TimeRange:
+    """The time that the first or the last few events of a log take up."""
+    log = source.samples[0]
+    assert isinstance(log, EventLog)
+    seconds = np.sort(log.table["time_s"].cast(float).drop_nulls().to_numpy())
+    seconds = seconds[np.isfinite(seconds)] if len(seconds) else np.zeros(1)
+    start, end = (seconds[-ROWS_SHOWN:][0], seconds[-1]) if last else (seconds[0], seconds[:ROWS_SHOWN][-1])
+    return TimeRange(
+        source=source.name, start_s=float(start), end_s=float(end) + 1e-3, text=f"the {'last' if last else 'first'} events"
+    )
+
+
 def _kept_events(inv: Investigation, store: EvidenceStore) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Seconds and scores of every event of an investigated log."""
     assert inv.arrays is not None

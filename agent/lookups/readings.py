@@ -19,7 +19,7 @@ from agent.lookups.found import made
 from agent.question import Request, SourceInfo, TimeRange
 from agent.reading.phrases import either
 from agent.reading.tidy import tidy
-from agent.reading.values import Comparison, How, Wanted, find_comparison, find_wanted, same_unit
+from agent.reading.values import Comparison, How, Wanted, find_comparison, find_wanted, loose_comparison, same_unit
 from core.evidence import Evidence, Interval, Whole
 from core.samples import Series
 from readers.open import Source
@@ -47,32 +47,47 @@ def look_up(request: Request, source: Source, inv: Investigation | None, times: 
     """What a question that compares readings with a number, or asks for the highest, lowest or average one, needs to know."""
     series = source.samples[0]
     assert isinstance(series, Series)
-    words = plain_words(request, series)
-    named = [series.channels.index(c) for c in request.channels if c in series.channels]
-    if len(series.channels) == 1:
-        named = [0]
-    info = SourceInfo(name=source.name, kind="series", channels=series.channels, units=series.units)
-    comparison = find_comparison(words, info)
-    if comparison is not None and (named or not either("reading of scores").search(words)):
-        mask = rows_of(series, times)
-        for channel in named[:MOST_CHANNELS] or _fitting(series, comparison, mask):
-            facts = _crossing(series, channel, comparison, mask)
-            always = bool(_ALWAYS.search(words))
-            if always and 0 < facts["rows_met"] < facts["rows"]:  # "did it stay below 60?" is answered by when it did not
-                opposite = replace(comparison, how=_OPPOSITE[comparison.how])
-                facts = _crossing(series, channel, opposite, mask) | {"denied": comparison.how}
-            facts |= {"always": always, "never": bool(re.search(r"\bnever\b", words)), "edge": _edge(words)}
-            facts |= {
-                "anywhere": not named,
-                **_asked(request, times),
-                # what is true most of the time points at no finding
-                "findings": _touching(inv, series, channel, facts["stretches"]) if 2 * facts["rows_met"] <= facts["rows"] else [],
-            }
-            yield made("crossing", source.name, _locus(series, channel, facts), facts)
+    crossed = list(crossings(request, source, inv, times))
+    if crossed:
+        yield from crossed
         return
+    words, named = plain_words(request, series), _channels(request, series)
     elsewhere = "channels" in request.inherited and any(r.kind not in ("it", "worst", "mildest") for r in request.references)
     if named and not elsewhere and find_wanted(words):
         yield from extremes(request, source, inv, times, named)
+
+
+def crossings(
+    request: Request, source: Source, inv: Investigation | None, times: Sequence[TimeRange], *, loosely: bool = False
+) -> Iterator[Evidence]:
+    """When and how long channels meet a condition that the question names; `loosely`, it is known to name one."""
+    series = source.samples[0]
+    assert isinstance(series, Series)
+    words, named = plain_words(request, series), _channels(request, series)
+    info = SourceInfo(name=source.name, kind="series", channels=series.channels, units=series.units)
+    comparison = find_comparison(words, info) or (loose_comparison(words) if loosely else None)
+    if comparison is None or not (named or loosely or not either("reading of scores").search(words)):
+        return
+    mask = rows_of(series, times)
+    for channel in named[:MOST_CHANNELS] or _fitting(series, comparison, mask):
+        facts = _crossing(series, channel, comparison, mask)
+        always = bool(_ALWAYS.search(words))
+        if always and 0 < facts["rows_met"] < facts["rows"]:  # "did it stay below 60?" is answered by when it did not
+            opposite = replace(comparison, how=_OPPOSITE[comparison.how])
+            facts = _crossing(series, channel, opposite, mask) | {"denied": comparison.how}
+        facts |= {"always": always, "never": bool(re.search(r"\bnever\b", words)), "edge": _edge(words)}
+        facts |= {
+            "anywhere": not named,
+            **_asked(request, times),
+            # what is true most of the time points at no finding
+            "findings": _touching(inv, series, channel, facts["stretches"]) if 2 * facts["rows_met"] <= facts["rows"] else [],
+        }
+        yield made("crossing", source.name, _locus(series, channel, facts), facts)
+
+
+def _channels(request: Request, series: Series) -> list[int]:
+    """Indices of the channels that a question names; the only one where there is no other."""
+    return [0] if len(series.channels) == 1 else [series.channels.index(c) for c in request.channels if c in series.channels]
 
 
 def extremes(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from agent.question import SourceInfo
+from agent.reading.names import NUMBERS
 from agent.reading.phrases import either, headed
 
 How: TypeAlias = Literal["above", "at least", "below", "at most", "between", "outside"]
@@ -29,6 +30,12 @@ _KNOWN = frozenset(
 _AFTER_COUNT = re.compile(
     r"\s*(?:$|[?!.,;:)]|(?:on|in|at|between|during|after|before|for|and|or|but|today|yesterday|ever|when|from|since|until|while|then|once"
     r"|anywhere|there|again|the|this|last|how|if)\b)"
+)
+_DOWN = re.compile(
+    r"\b(?:below|under|beneath|less|lower|fewer|short of|down|dropp?(?:ed|s|ing)?|f[ae]ll(?:s|en|ing)?|sank|sinks?|dip\w*|minimum)\b"
+)
+_UP = re.compile(
+    r"\b(?:above|over|exceed\w*|more|higher|greater|beyond|past|top(?:s|ped)?|reach\w*|hits?|up|ros?en?|rises?|climb\w*|maximum|break|broke)\b"
 )
 
 
@@ -80,6 +87,35 @@ def find_comparison(text: str, source: SourceInfo) -> Comparison | None:
             low, high = min(low, high), max(low, high)
             return Comparison(how=how, low=low, high=high, unit=unit, span=(match.start("a"), end))
     return None
+
+
+def loose_comparison(text: str) -> Comparison | None:
+    """A comparison in words that no pattern reads, where a question is known to make one; None without a number.
+
+    The number nearest behind a word of direction counts, in digits or in words, but none that counts time.
+
+    >>> found = loose_comparison("the inlet, did it ever go under one bar and for how long")
+    >>> found.how, found.low
+    ('below', 1.0)
+    >>> loose_comparison("was it ever low for 10 minutes?") is None
+    True
+    """
+    numbers = []
+    for match in re.finditer(rf"(?<![\w.:])({_NUMBER}|{'|'.join(NUMBERS)})(?![\w:]*:\d)(?!\w)", text):
+        unit, end = _unit_after(text, match.end(), _KNOWN)
+        behind = re.compile(r"\s*([a-z]+)").match(text, match.end())
+        if behind is None or unit or not _TIME_UNIT.fullmatch(behind[1]):
+            value = float(NUMBERS[match[1]]) if match[1] in NUMBERS else _value(match[1])
+            numbers.append((match.start(), value, unit or "", end))
+    if not numbers:
+        return None
+    down, up = ([m.start() for m in pattern.finditer(text)] for pattern in (_DOWN, _UP))
+    at, value, unit, end = min(numbers, key=lambda one: min((one[0] - d for d in (*down, *up) if d < one[0]), default=len(text)))
+    nearest = {
+        how: min((at - d for d in places if d < at), default=len(text)) for how, places in (("below", down), ("above", up))
+    }
+    how: How = "below" if nearest["below"] < nearest["above"] or (down and not up) else "above"
+    return Comparison(how=how, low=value, high=value, unit=unit, span=(at, end))
 
 
 def _patterns() -> list[tuple[How, re.Pattern[str]]]:

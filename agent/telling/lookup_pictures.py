@@ -120,7 +120,7 @@ def kind(evidence: Evidence) -> list[str]:
     if facts["of"] == "image":
         return _kind_in_photos(evidence, facts, phrase, perhaps, no)
     if facts["found"]:
-        beyond = "as I only measure how unusual motion and looks are"
+        beyond = f"as I only measure how unusual {'readings' if facts['of'] == 'series' else 'motion and looks'} are"
         return [f"{perhaps}{_found(facts)}; whether that is {phrase} I cannot tell, {beyond} {_cite(evidence)}."]
     return [
         f"{no if facts['calibrated'] else ''}{_found(facts)}, so nothing speaks for {phrase}{_hedge(facts)} {_cite(evidence)}."
