@@ -231,6 +231,7 @@ class Conversation:
     def _called_normal(self, question: str) -> Reading | None:
         """The normal rule meant by "that is normal here", when it points at a finding of the answer before or at a piece of evidence."""
         from agent.rules.like_finding import normal_like
+        from agent.rulings.examples import example_of
 
         match = NORMAL_HERE.match(" ".join(question.split()))
         turns = self._store.turns(self._thread)
@@ -244,7 +245,8 @@ class Conversation:
         evidence = {e.id: e for e in self._store.evidence(self._thread)}
         clip = next((s.samples[0] for s in self._bench.sources() if s.name == found.source and s.kind == "video"), None)
         size = (clip.height, clip.width) if isinstance(clip, VideoClip) else None
-        return normal_like(found, evidence[found.evidence[0]], kinds[found.source], size=size)  # type: ignore[arg-type]
+        example = example_of(found, self._bench.investigations(), self._bench.sources(), self._store)
+        return normal_like(found, evidence[found.evidence[0]], kinds[found.source], size=size, example=example)  # type: ignore[arg-type]
 
     def answer(self, state: ChatState) -> ChatState:
         """Hold the rules against what was found, look up what the question names, then write the draft."""
@@ -271,7 +273,8 @@ class Conversation:
     def _ruled(self) -> Ruled:
         """What the rules leave of the findings, and add to them."""
         investigations, sources = self._bench.investigations(), self._bench.sources()
-        if not any(self.rulebook.rules_for(source) for source in sources):
+        rules_for = self.rulebook.rules_for
+        if not any(map(rules_for, sources)) and not any(map(rules_for, investigations)):
             return Ruled(investigations=tuple(investigations))
         with self.steps.step("rules", "Holding your rules against the files") as step:
             ruled = self.rulebook.apply(investigations, sources, self._bench.sources("normal"))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.evidence_store import EvidenceStore
+from agent.examine.appearance import Appearance, appearance_of, hot_part, kept_looks
 from agent.examine.looks import looks_of
 from agent.examine.setting import Run
 from agent.investigation import Finding, Investigation
@@ -60,6 +61,7 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
     doubtful = ~flagged & (values > (calibration.threshold if calibration.borderline is None else calibration.borderline))
     findings: list[Finding] = []
     panels: list[Panel] = []
+    looks: dict[int, tuple[Appearance, NDArray[np.bool_]]] = {}
     limit = float(max(values.max(), calibration.threshold))
     for rank, i in enumerate(order[:SHOWN], start=1):
         score, regions = scored[i]
@@ -73,6 +75,9 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
             panels.append(
                 Panel(kind="heatmap", caption=caption, source=run.source.name, evidence=f"finding:{len(findings)}", path=picture)
             )
+        if finding.abnormal and regions:
+            hot = hot_part(score)
+            looks[len(findings)] = appearance_of(pixels_of(photo), hot), hot
         findings.append(finding)
     n_flagged, n_doubtful = int(flagged.sum()), int(doubtful.sum())
     undecided = _undecided(run, len(values)) and not n_flagged
@@ -93,6 +98,7 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
         tool=run.name, source=run.source.name, kind="image", reason=run.reason,
         status="abnormal" if n_flagged else "insufficient" if undecided else "normal",
         survey=survey, findings=tuple(findings), panels=tuple(panels),
+        arrays=store.put_file(kept_looks(looks), ".npz") if looks else None,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from agent.reading.phrases import either
 from agent.reading.sights import asks_for_the_worse
 from agent.reading.tidy import words_of
 from core.evidence import Evidence, Interval, Whole
-from core.samples import Series
+from core.samples import Series, VideoClip
 from readers.open import Source
 
 MOST_CHANNELS = 4
@@ -72,11 +72,9 @@ def _ends(source: Source) -> tuple[TimeRange, TimeRange]:
 def around(source: Source, when: TimeRange) -> tuple[TimeRange, TimeRange]:
     """All that lies before a time, and all that follows it."""
     sample = source.samples[0]
-    first, last = (
-        (float(sample.time_s[0]), float(sample.time_s[-1]) + sample.period_s)
-        if isinstance(sample, Series)
-        else (0.0, float(sample.duration_s))
-    )  # type: ignore[union-attr]
+    assert isinstance(sample, Series | VideoClip)
+    first = float(sample.time_s[0]) if isinstance(sample, Series) else 0.0
+    last = float(sample.time_s[-1]) + sample.period_s if isinstance(sample, Series) else float(sample.duration_s)
     return (
         TimeRange(source=source.name, start_s=first, end_s=when.start_s, text=f"before {when.text}"),
         TimeRange(source=source.name, start_s=when.end_s, end_s=last, text=f"after {when.text}", mention=1),

@@ -190,7 +190,8 @@ class FindingCondition(Part):
     """Findings like one that a person called normal here: same kind of data and what it was about.
 
     Every field that is set must fit: `channels` the leading channel, `entities` the names in it, `box` a place in parts of the
-    picture (0–1), `label` the words it was found under, `change` what a channel did.
+    picture (0–1), `label` the words it was found under, `change` what a channel did, `looks` what was to be seen in a photo
+    (`agent.examine.appearance.packed`).
     """
 
     kind: Literal["finding"] = "finding"
@@ -200,6 +201,7 @@ class FindingCondition(Part):
     change: str = Field(default="", max_length=60)
     entities: tuple[Text, ...] = ()
     box: tuple[float, float, float, float] | None = None
+    looks: str = Field(default="", max_length=200_000)
 
 
 Condition: TypeAlias = Annotated[

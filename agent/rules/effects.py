@@ -6,9 +6,10 @@ is kept with the rule's id.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from agent.examine.appearance import Appearance
 from agent.rules.compile import definition_of
 from agent.rules.conditions import FindingCondition
 from agent.rules.like_finding import matches, overlap
@@ -45,19 +46,24 @@ class Decision:
 
 def decide(
     anomalies: Sequence[Anomaly], outcomes: Sequence[tuple[Rule, Outcome]], *, evidence: dict[str, Evidence] | None = None,
-    kind: Kind | None = None, size: tuple[int, int] | None = None,
+    kind: Kind | None = None, size: tuple[int, int] | None = None, looks: Mapping[str, Appearance] | None = None,
 ) -> Decision:  # fmt: skip
     """Apply what rules gave on one source to the anomalies that detectors found there.
 
     `evidence` by id and the `kind` of the source are needed for rules made from findings ("that is normal here"), and for photos with
-    several odd regions, which are set aside only when all are; `size` (height, width) where findings do not say it.
+    several odd regions, which are set aside only when all are; `size` (height, width) where findings do not say it, and `looks`
+    by the id of a finding's evidence what is to be seen of it.
     """
     normal = [(rule, outcome) for rule, outcome in outcomes if rule.enabled and rule.polarity == "normal"]
     kept: list[Anomaly] = []
     aside: list[SetAside] = []
     for anomaly in anomalies:
         found = next(
-            (s for rule, outcome in _ranked(normal) if (s := _set_aside(anomaly, rule, outcome, evidence or {}, kind, size))),
+            (
+                s
+                for rule, outcome in _ranked(normal)
+                if (s := _set_aside(anomaly, rule, outcome, evidence or {}, kind, size, looks or {}))
+            ),
             None,
         )
         if found is None:
@@ -114,12 +120,13 @@ def _ranked(rules: Sequence[tuple[Rule, Outcome]]) -> list[tuple[Rule, Outcome]]
 
 
 def _set_aside(
-    anomaly: Anomaly, rule: Rule, outcome: Outcome, evidence: dict[str, Evidence], kind: Kind | None, size: tuple[int, int] | None
+    anomaly: Anomaly, rule: Rule, outcome: Outcome, evidence: dict[str, Evidence], kind: Kind | None, size: tuple[int, int] | None,
+    looks: Mapping[str, Appearance],
 ) -> SetAside | None:  # fmt: skip
     likes = [c for c in definition_of(rule).conditions if isinstance(c, FindingCondition)]
     own = next((evidence[i] for i in anomaly.evidence if i in evidence), None)
     if own is not None and kind is not None and rule.scope.covers(anomaly.source, kind):
-        like = any(matches(c, anomaly, own, kind, size=size) for c in likes)
+        like = any(matches(c, anomaly, own, kind, size=size, seen=looks.get(own.id)) for c in likes)
         if like:
             return SetAside(anomaly=anomaly, rule_id=rule.id, why=f"normal by {rule.id}: {rule.text}")
     places = [f.locus for f in outcome.findings]

@@ -1,7 +1,7 @@
 """“That is normal here” on a finding: a normal rule made from what the finding is about, and its replay on past findings.
 
 A finding is like another when it is of the same kind and about the same: the channel that carries it and what that did, the names in
-it, or its place in the picture. The rule says which of these it took, so that a person sees how far it reaches.
+it, what is to be seen in a photo, or its place in a video. The rule says which of these it took, so that a person sees how far it reaches.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from agent.examine.appearance import Appearance, looks_like, packed, unpacked
 from agent.rules.compile import Reading
 from agent.rules.conditions import Definition, FindingCondition
 from core.errors import BadInput
@@ -26,14 +27,18 @@ Size = tuple[int, int]
 
 
 def normal_like(
-    anomaly: Anomaly, evidence: Evidence, kind: Kind, *, size: Size | None = None, everywhere: bool = False
-) -> Reading:
+    anomaly: Anomaly, evidence: Evidence, kind: Kind, *, size: Size | None = None, everywhere: bool = False,
+    example: Appearance | None = None,
+) -> Reading:  # fmt: skip
     """The normal rule that a person means by calling this finding normal here; it holds in its own source unless `everywhere`.
+
+    With an `example` of what is to be seen it holds in all photos: the next ones are why it is said.
 
     Raises:
         BadInput: the finding names nothing by which another one could be known to be like it.
     """
-    condition = condition_like(anomaly, evidence, kind, size=size)
+    condition = condition_like(anomaly, evidence, kind, size=size, example=example)
+    everywhere = everywhere or bool(condition.looks)
     definition = Definition(
         polarity="normal", subject=anomaly.label[:200], conditions=(condition,),
         assumptions=(_reach(condition),),
@@ -42,7 +47,9 @@ def normal_like(
     return Reading(definition=definition, scope=Scope(kind=kind) if everywhere else Scope(source=anomaly.source), text=text)
 
 
-def condition_like(anomaly: Anomaly, evidence: Evidence, kind: Kind, *, size: Size | None = None) -> FindingCondition:
+def condition_like(
+    anomaly: Anomaly, evidence: Evidence, kind: Kind, *, size: Size | None = None, example: Appearance | None = None
+) -> FindingCondition:
     """What a finding is about, as a condition on findings.
 
     >>> locus = Interval(sample="p", start_s=0, end_s=5, peak_s=1, channels=("flow", "temp"))
@@ -62,6 +69,8 @@ def condition_like(anomaly: Anomaly, evidence: Evidence, kind: Kind, *, size: Si
         names = _entities(locus, evidence.facts)
         if names:
             return FindingCondition(data=kind, label=label, entities=names)
+    if example is not None and len(example):
+        return FindingCondition(data=kind, label=label, looks=packed(example))
     box = _relative_box(locus, evidence.facts, size)
     if box is not None:
         return FindingCondition(data=kind, label=label, box=box)
@@ -71,10 +80,15 @@ def condition_like(anomaly: Anomaly, evidence: Evidence, kind: Kind, *, size: Si
     )
 
 
-def matches(condition: FindingCondition, anomaly: Anomaly, evidence: Evidence, kind: Kind, *, size: Size | None = None) -> bool:
-    """True when a finding is like the one that a condition was made from."""
+def matches(
+    condition: FindingCondition, anomaly: Anomaly, evidence: Evidence, kind: Kind, *, size: Size | None = None,
+    seen: Appearance | None = None,
+) -> bool:  # fmt: skip
+    """True when a finding is like the one that a condition was made from; `seen` is what is to be seen of it in a photo."""
     if kind != condition.data:
         return False
+    if condition.looks:
+        return seen is not None and looks_like(seen, unpacked(condition.looks))
     locus = anomaly.loci[0] if anomaly.loci else evidence.locus
     if condition.channels and not (isinstance(locus, Interval) and locus.channels[:1] == condition.channels):
         return False
@@ -89,10 +103,15 @@ def matches(condition: FindingCondition, anomaly: Anomaly, evidence: Evidence, k
 
 
 def replay(
-    condition: FindingCondition, past: Iterable[tuple[Anomaly, Evidence, Kind]], *, size: Size | None = None
-) -> list[Anomaly]:
-    """The past findings that the rule would have made normal."""
-    return [anomaly for anomaly, evidence, kind in past if matches(condition, anomaly, evidence, kind, size=size)]
+    condition: FindingCondition, past: Iterable[tuple[Anomaly, Evidence, Kind]], *, size: Size | None = None,
+    looks: Mapping[str, Appearance] | None = None,
+) -> list[Anomaly]:  # fmt: skip
+    """The past findings that the rule would have made normal; `looks` by the id of their evidence."""
+    seen = looks or {}
+    return [
+        anomaly for anomaly, evidence, kind in past
+        if matches(condition, anomaly, evidence, kind, size=size, seen=seen.get(evidence.id))
+    ]  # fmt: skip
 
 
 def replay_words(found: Sequence[Anomaly], total: int) -> str:
@@ -154,6 +173,8 @@ def _reach(condition: FindingCondition) -> str:
         )
     elif condition.entities:
         what = f"every finding about the same names ({', '.join(condition.entities[:5])})"
+    elif condition.looks:
+        what = "every finding in photos that looks like this one, wherever it lies and however it is turned"
     else:
         what = "every finding at about the same place of a picture"
     return f"It reaches as far as {what}."

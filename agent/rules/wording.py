@@ -224,7 +224,7 @@ def _finding(c: FindingCondition) -> str:
         said += f" in {_listed(c.channels)}"
     if c.entities:
         said += f" about {_listed(c.entities)}"
-    return said + (" at the same place" if c.box else "")
+    return said + (" that looks the same, wherever it lies" if c.looks else " at the same place" if c.box else "")
 
 
 def _article(word: str) -> str:

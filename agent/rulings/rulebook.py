@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agent.evidence_store import EvidenceStore
 from agent.investigation import Investigation
@@ -18,9 +18,10 @@ from agent.rules.store import RuleStore
 from agent.telling.words import cite, count, listed, name
 from core.evidence import Anomaly, Evidence, Fact, Whole
 from core.rules import Rule
-from core.samples import VideoClip
+from core.samples import Kind, VideoClip
 
 if TYPE_CHECKING:
+    from agent.examine.appearance import Appearance
     from agent.rules.compile import Reading
     from agent.rules.measurable import Looker
     from readers.open import Source
@@ -63,11 +64,10 @@ class Rulebook:
         """Close the rules' database."""
         self.kept.close()
 
-    def rules_for(self, source: Source) -> list[Rule]:
-        """The rules in force for a source."""
-        return [
-            *self.kept.rules_for(source.name, source.kind), *(r for r in self.given if r.scope.covers(source.name, source.kind))
-        ]  # fmt: skip
+    def rules_for(self, of: Source | Investigation) -> list[Rule]:
+        """The rules in force for a source, or for what was found in one whose file is gone."""
+        name, kind = (of.source, cast("Kind", of.kind)) if isinstance(of, Investigation) else (of.name, of.kind)
+        return [*self.kept.rules_for(name, kind), *(r for r in self.given if r.scope.covers(name, kind))]
 
     def texts(self, sources: Sequence[Source]) -> list[str]:
         """Every rule in force for some source, in the person's words."""
@@ -90,7 +90,17 @@ class Rulebook:
             if f.abnormal and reading.scope.covers(inv.source, inv.kind)
         ]  # fmt: skip
         like = [c for c in reading.definition.conditions if isinstance(c, FindingCondition)]
-        return [replay_words(replay(like[0], past), len(past))] if like else []  # type: ignore[arg-type]
+        looks = {i: seen for inv in investigations for i, seen in self._looks(inv).items()} if like and like[0].looks else {}
+        return [replay_words(replay(like[0], past, looks=looks), len(past))] if like else []  # type: ignore[arg-type]
+
+    def _looks(self, inv: Investigation | None) -> dict[str, Appearance]:
+        """What is to be seen of each finding in photos, by the id of its evidence."""
+        from agent.examine.appearance import read_looks
+
+        if inv is None or inv.arrays is None or inv.kind not in ("image", "points"):
+            return {}
+        kept = read_looks(self._store.file(inv.arrays), range(len(inv.findings)))
+        return {inv.findings[n].evidence.id: seen for n, (seen, _) in kept.items()}
 
     def apply(self, investigations: Sequence[Investigation], sources: Sequence[Source], normals: Sequence[Source]) -> Ruled:
         """Hold the rules in force against every source and its findings."""
@@ -108,7 +118,10 @@ class Rulebook:
             own = {f.evidence.id: f.evidence for f in inv.findings} if inv else {}
             clip = source.samples[0] if source.kind == "video" else None
             size = (clip.height, clip.width) if isinstance(clip, VideoClip) else None
-            decision = decide(inv.anomalies if inv else (), outcomes, evidence=own, kind=source.kind, size=size)
+            decision = decide(
+                inv.anomalies if inv else (), outcomes, evidence=own, kind=source.kind, size=size,
+                looks=self._looks(inv) if any(_by_looks(rule) for rule in rules) else {},
+            )  # fmt: skip
             if inv is not None:
                 inv, said = self._without(inv, decision)
                 lines += said
@@ -122,8 +135,18 @@ class Rulebook:
                     survey = self._survey(rule, outcome, 0, source.name)
                     quiet.append(f"Rule {rule.id} ({name(rule.text)}) does not fire in {name(source.name)} {cite(survey)}.")
             lines += [f"_{note}_ {cite(self._said(note, source.name))}" for note in decision.notes]
-        left += [inv for inv in investigations if inv.source not in seen]
+        for inv in investigations:
+            if inv.source not in seen:  # its file is gone: rules made from findings still hold
+                inv, said = self._without(inv, self._decided(inv))
+                lines += said
+                left += [inv] if inv else []
         return Ruled(investigations=tuple(left), added=tuple(added), lines=tuple(lines), quiet=tuple(quiet))
+
+    def _decided(self, inv: Investigation) -> Decision:
+        """What rules made from findings make of what was found in a source that cannot be looked at any more."""
+        outcomes = [(rule, Outcome(source=inv.source, tried=0)) for rule in self.rules_for(inv)]
+        own = {f.evidence.id: f.evidence for f in inv.findings}
+        return decide(inv.anomalies, outcomes, evidence=own, kind=cast("Kind", inv.kind), looks=self._looks(inv))
 
     def _outcome(self, rule: Rule, source: Source, normals: Sequence[Source]) -> Outcome:
         from agent.rules.evaluate import evaluate_rule
@@ -210,6 +233,11 @@ class Rulebook:
 
     def _add(self, draft: Evidence) -> Evidence:
         return self._store.add_evidence(self._thread, [draft])[0]
+
+
+def _by_looks(rule: Rule) -> bool:
+    """True for a normal rule made from what was to be seen in a photo."""
+    return any(condition.get("looks") for condition in rule.compiled.get("conditions", ()))
 
 
 def _recounted(inv: Investigation, aside: dict[str, SetAside], abnormal: int) -> dict[str, Fact]:
