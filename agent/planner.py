@@ -1,9 +1,9 @@
 """Which detector for which source, and why: the choice is part of the answer.
 
 One photo alone → the photo's own recurring patches; several unlabelled photos → each against the others; normal photos given →
-search in their patches; video, series and event logs → their detector, against normal data when given, else against themselves.
-A detector that the person named goes before all that, where it can judge what was given. A language model may ask for more
-(`agent.model_planner`); what is chosen here runs in any case.
+search in their patches, and of more than a few also the photo as a whole; video, series and event logs → their detector, against normal
+data when given, else against themselves. A detector that the person named goes before all that, where it can judge what was given. A
+language model may ask for more (`agent.model_planner`); what is chosen here runs in any case.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from core.samples import Kind
 from readers.open import Source
 from tools.catalog import catalogue
 
+WHOLE_FROM = 9
+"""Fewer normal photos than this do not say how photos differ as a whole; up to there patch search turns and mirrors them."""
 MUTUAL_FROM = 3
 """Fewer photos than this cannot vote on what is normal."""
 
@@ -73,6 +75,11 @@ def _count(normals: Sequence[Source], kind: Kind) -> int:
 def _detector(kind: Kind, count: int, n_normal: int) -> tuple[str, str] | None:
     against = f"{n_normal} normal reference{'s' if n_normal != 1 else ''} of this kind"
     if kind == "image":
+        if n_normal >= WHOLE_FROM:
+            return (
+                "consensus",
+                f"you gave {against}: every patch can be looked up among normal ones, and the photo judged as a whole",
+            )
         if n_normal:
             return "patch_search", f"you gave {against}, so every patch can be looked up among normal ones"
         if count >= MUTUAL_FROM:

@@ -18,11 +18,11 @@ from benchmarks.tasks_image import Photos, fitted, loaded, scored, trivial
 from core.errors import BadInput
 from tools.catalog import catalogue
 
-FITTED = ("patch_search", "vision_ad", "gaussian", "fastflow", "inp_former", "cpr")
+FITTED = ("consensus", "patch_search", "vision_ad", "gaussian", "fastflow", "inp_former", "cpr")
 """Systems that look at normal photos, the quick ones first."""
 ALONE = ("musc",)
 """Systems that compare the test photos with each other."""
-QUICK = ("patch_search", "vision_ad", "gaussian")
+QUICK = ("consensus", "patch_search", "vision_ad", "gaussian")
 
 
 def rows(data: Path, *, quick: bool) -> Iterator[Row]:

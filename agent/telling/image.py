@@ -145,6 +145,7 @@ def why(finding: Finding) -> str:
     times = number(fact_number(evidence.facts, "times_threshold"))
     against = {
         "patch_search": "no patch of the normal photos looks like it",
+        "consensus": "its patches, or the photo as a whole, are farther from the normal photos than these are from each other",
         "musc": "the other photos show nothing like it at any place",
         "musc_v2": "the other scans show nothing like it at any place",
         "intrinsic": "the recurring pattern of the picture does not explain it",

@@ -20,6 +20,7 @@ FAST = {
     "intrinsic": {"side": 96},
     "inp_former": {"side": 96, "steps": 20, "patches": 16},
     "gaussian": {"side": 96},
+    "consensus": {"side": 96},
     "fastflow": {"side": 96, "updates": 12, "steps": 4},
     "frame_novelty": {"side": 64, "flow_side": 64, "unit_s": 0.3},
 }
