@@ -5,8 +5,8 @@ each is handed the raw maps of the embedded EfficientNet-Lite0 for photos of 320
 the modules return them; the post-processor of anomalib, which rescales and cuts them off, is left out. Layers are those of their defaults:
 PatchCore takes the maps of 8 and 16 pixels per cell and keeps a tenth of the patches, PaDiM and FastFlow those of 4 as well; PaDiM keeps
 100 random channels, as for their smallest network (over three draws AUPIMO moved by up to .05 and pixel AP by .07: a smaller lead says
-nothing). PatchCore picks its coreset one by one, which takes time with the square of the photos, so of many normals it sees a part, spread
-evenly, and our search is measured once more on the same part. FastFlow has no stopping rule that does without test photos: it is trained
+nothing). PatchCore picks its coreset one by one, which takes time with the square of the photos, so of more normals than MANY it sees a
+part, spread evenly, and our search is measured once more on the same part. FastFlow has no stopping rule that does without test photos: it is trained
 by their loss and optimiser in batches of 32 for 40 passes (the paper: 500) and at least 300 steps, more than twice those of ours; the row
 says how many steps it had. anomalib's INP-Former builds its parts from the name of a DINOv2 network, whose weights it downloads, and cannot
 be handed other features; it is left out.
@@ -42,8 +42,8 @@ CHANNELS = {4: 24, 8: 40, 16: 112}
 KEPT = 0.1
 """Share of patches that PatchCore's coreset keeps: the default of theirs and of the paper."""
 PADIM_CHANNELS = 100
-MOST = 40
-"""Normal photos of which PatchCore picks its coreset."""
+MANY, PART = 120, 40
+"""Of more normal photos than the first PatchCore picks its coreset from as many as the second: of 209 it would take an hour."""
 PASSES, LEAST_STEPS, BATCH, RATE, DECAY = 40, 300, 32, 1e-3, 1e-5
 MISSING = (
     "image_systems: anomalib is not installed, so there are no peers; `pip install --no-deps anomalib einops freia jsonargparse kornia "
@@ -66,8 +66,8 @@ def rows(sets: Sequence[Photos]) -> Iterator[Row]:
 
 
 def _of_one_set(photos: Photos) -> Iterator[Row]:
-    chosen = np.unique(np.linspace(0, len(photos.normal) - 1, min(MOST, len(photos.normal))).round().astype(int))
-    part = [photos.normal[int(index)] for index in chosen]
+    chosen = np.linspace(0, len(photos.normal) - 1, PART).round().astype(int)
+    part = [photos.normal[int(index)] for index in chosen] if len(photos.normal) > MANY else list(photos.normal)
     few, every = f"{len(part)} of {len(photos.normal)} normals", f"{len(photos.normal)} normals"
     if len(part) < len(photos.normal):
         yield photos.row("patch_search, the peer's normals", fitted(PatchSearch(), part, photos.test), seeds=(0,), note=few)
