@@ -2,14 +2,14 @@
 
 Their own torch modules with their own defaults, but for what goes in: instead of a network of timm's, which would have to be downloaded,
 each is handed the raw maps of the embedded EfficientNet-Lite0 for photos of 320 × 320 pixels, computed once. Maps and scores are taken as
-the modules return them; the post-processor of anomalib, which rescales and cuts them off, is left out. Layers are those of their defaults:
-PatchCore takes the maps of 8 and 16 pixels per cell and keeps a tenth of the patches, PaDiM and FastFlow those of 4 as well; PaDiM keeps
-100 random channels, as for their smallest network (over three draws AUPIMO moved by up to .05 and pixel AP by .07: a smaller lead says
-nothing). PatchCore picks its coreset one by one, which takes time with the square of the photos, so of more normals than MANY it sees a
-part, spread evenly, and our search is measured once more on the same part. FastFlow has no stopping rule that does without test photos: it is trained
-by their loss and optimiser in batches of 32 for 40 passes (the paper: 500) and at least 300 steps, more than twice those of ours; the row
-says how many steps it had. anomalib's INP-Former builds its parts from the name of a DINOv2 network, whose weights it downloads, and cannot
-be handed other features; it is left out.
+the modules return them; the post-processor of anomalib, which rescales and cuts them off, is left out. Layers are those of their
+defaults: PatchCore takes the maps of 8 and 16 pixels per cell and keeps a tenth of the patches, PaDiM and FastFlow those of 4 as well;
+PaDiM keeps 100 random channels, as for their smallest network (over three draws AUPIMO moved by up to .05 and pixel AP by .07: a smaller
+lead says nothing). PatchCore picks its coreset one by one, which takes time with the square of the photos, so of more normals than MANY
+it sees a part, spread evenly, and our search is measured once more on the same part. FastFlow has no stopping rule that does without test
+photos: it is trained by their loss and optimiser in batches of 32 for 40 passes (the paper: 500) and at least 300 steps, more than twice
+those of ours; the row says how many steps it had. anomalib's INP-Former builds its parts from the name of a DINOv2 network, whose weights
+it downloads, and cannot be handed other features; it is left out.
 
 Only for measuring (the extra `peers`). What anomalib asks for includes OpenCV's main wheel, which overwrites the contrib one that Telltale
 needs, so it goes into an environment of its own or, by the command that the suite prints, in without what it asks for. Without anomalib the
