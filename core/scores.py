@@ -24,11 +24,16 @@ def _finite32(array: NDArray[Any], what: str, ndim: int) -> None:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageScore:
-    """One picture's `score` and `heatmap` (H, W) float32 at image size. Also used for organised 3D scans."""
+    """One picture's `score` and `heatmap` (H, W) float32 at image size. Also used for organised 3D scans.
+
+    `parts` names components of the score by how far each lies beyond that of a usual normal picture, e.g. {"place": 0.4, "whole": 0.1},
+    so that an answer can say what was odd.
+    """
 
     sample: str
     score: float
     heatmap: NDArray[np.float32]
+    parts: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _finite32(self.heatmap, f"heatmap of {self.sample!r}", 2)

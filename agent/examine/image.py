@@ -225,6 +225,7 @@ def _finding(run: Run, photo: ImageSample | PointSample, score: ImageScore, regi
     ratio = calibration.ratio(score.score)
     area = deviating_area(score, calibration.threshold)
     place = place_in_words(region, height, width)
+    whole = abnormal and score.parts.get("whole", 0.0) > score.parts.get("place", 0.0)
     evidence: Evidence = run.evidence(
         region, score=score.score, threshold=calibration, p_value=p_value, picture=picture,
         facts={
@@ -232,6 +233,7 @@ def _finding(run: Run, photo: ImageSample | PointSample, score: ImageScore, regi
             "area_percent": round(100 * area, 2), "width": width, "height": height, "flagged": abnormal,
             "regions": [[*r.box] for r, _ in regions],
             **({"looks": looks} if abnormal and regions and (looks := looks_of(pixels, score.heatmap, region)) else {}),
+            **({"whole": True} if whole else {}),
             **({"undecided": True} if not abnormal and _undecided(run, count) else {}), **({"borderline": True} if doubtful else {}),
             **_noun(run),
         },
@@ -240,7 +242,9 @@ def _finding(run: Run, photo: ImageSample | PointSample, score: ImageScore, regi
         return Finding(evidence=evidence)
     sure = confidence(p_value=p_value, ratio=ratio, calibrated=calibration.calibrated)
     severity = grade_region(ratio=ratio, area=area, sure=sure)
-    return Finding.stated(evidence, f"unusual region, {place}", severity, sure)
+    return Finding.stated(
+        evidence, f"unusual as a whole, most so {place}" if whole else f"unusual region, {place}", severity, sure
+    )
 
 
 def place_in_words(region: Region, height: int, width: int) -> str:

@@ -82,18 +82,19 @@ def describe(finding: Finding) -> str:
     if not finding.abnormal:
         return normal(finding)
     looks = f", {facts['looks']}" if facts.get("looks") else ""
-    return (
-        f"{sample}: {facts['label']}{looks}, {number(fact_number(facts, 'area_percent'))} % of the picture; "
-        f"{how_bad(finding)} {cite(finding.evidence)}."
-    )
+    return f"{sample}: {facts['label']}{looks}{_area(facts)}; {how_bad(finding)} {cite(finding.evidence)}."
 
 
 def what(finding: Finding) -> str:
     """Which photo, how the region looks, and how large it is."""
     facts = finding.evidence.facts
     looks = f", {facts['looks']}" if facts.get("looks") else ""
-    area = number(fact_number(facts, "area_percent"))
-    return f"{name(finding.evidence.locus.sample)}: {facts['label']}{looks}, {area} % of the picture {cite(finding.evidence)}."
+    return f"{name(finding.evidence.locus.sample)}: {facts['label']}{looks}{_area(facts)} {cite(finding.evidence)}."
+
+
+def _area(facts: Mapping[str, Any]) -> str:
+    """How much of the picture is odd; nothing where it is odd as a whole."""
+    return "" if facts.get("whole") else f", {number(fact_number(facts, 'area_percent'))} % of the picture"
 
 
 def normal(finding: Finding) -> str:
@@ -145,11 +146,13 @@ def why(finding: Finding) -> str:
     times = number(fact_number(evidence.facts, "times_threshold"))
     against = {
         "patch_search": "no patch of the normal photos looks like it",
-        "consensus": "its patches, or the photo as a whole, are farther from the normal photos than these are from each other",
+        "consensus": "no patch of the normal photos looks like it",
         "musc": "the other photos show nothing like it at any place",
         "musc_v2": "the other scans show nothing like it at any place",
         "intrinsic": "the recurring pattern of the picture does not explain it",
     }.get(evidence.tool, "it differs from what is normal")
+    if evidence.facts.get("whole"):
+        against = "as a whole it lies farther from the normal photos than they lie from each other"
     against += f"; it is {evidence.facts['looks']}" if evidence.facts.get("looks") else ""
     return (
         f"{name(evidence.locus.sample)}: {against}; its score {number(evidence.score or 0.0)} is {times} times as far from the usual as "

@@ -266,3 +266,28 @@ def test_a_defect_that_is_pointed_at_by_name_keeps_its_caution(question: str, ti
     assert "cannot name the type of a defect" in reply.answer
     assert ("in the box from x" in reply.answer) == question.startswith("where")
     assert "cannot name" not in ask(tiles, "which tiles are damaged?").answer
+
+
+def test_a_photo_odd_as_a_whole_is_told_apart_from_one_odd_at_a_place(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+
+    def photo(name: str, *, hole: bool = False, tint: float = 1.0) -> Path:
+        pixels = np.indices((192, 256)).sum(0)[..., None] % 24 * 7 + rng.integers(0, 20, (192, 256, 3))
+        if hole:
+            pixels[60:100, 160:200] = 0
+        path = tmp_path / f"{name}.png"
+        Image.fromarray((pixels * np.array([tint, 1.0, 1.0])).clip(0, 255).astype(np.uint8)).save(path)
+        return path
+
+    good = [photo(f"good {n}") for n in range(9)]
+    session = Session(home=tmp_path / "home")
+    try:
+        reply = ask(session, "what is wrong and why?", files=[photo("torn", hole=True), photo("tinted", tint=0.6)], normal=good)
+    finally:
+        session.close()
+    assert "`consensus`" in reply.answer
+    torn, tinted = (next(a for a in reply.anomalies if a.loci[0].sample == name) for name in ("torn.png", "tinted.png"))
+    assert torn.label.startswith("unusual region")
+    assert tinted.label.startswith("unusual as a whole")
+    assert "as a whole it lies farther from the normal photos" in reply.answer
+    assert "no patch of the normal photos looks like it" in reply.answer

@@ -90,3 +90,11 @@ def test_the_planner_takes_it_from_nine_good_photos(count: int, wanted: str) -> 
     assert call is not None
     assert call.detector == wanted
     assert f"{count} normal reference" in call.reason
+
+
+def test_the_parts_of_a_score_say_whether_a_place_or_the_whole_is_odd(both: Consensus) -> None:
+    good, torn, tinted = both.score([photo(20), photo(21, hole=True), photo(22, tint=0.7)])
+    for score in (good, torn, tinted):
+        assert sum(score.parts.values()) == pytest.approx(score.score - 1, abs=1e-5)
+    assert torn.parts["place"] > torn.parts["whole"]
+    assert tinted.parts["whole"] > good.parts["whole"] + 0.1

@@ -105,6 +105,10 @@ class Consensus:
             ImageScore(
                 sample=near.sample, score=float(self._together(near.score, far.score)),
                 heatmap=self._together(near.heatmap, far.heatmap).astype(np.float32),
+                parts={
+                    "place": (near.score / self._usual[0] - 1) / (1 + self.whole),
+                    "whole": self.whole * (far.score / self._usual[1] - 1) / (1 + self.whole),
+                },
             )
             for near, far in zip(self._search.score(batch), self._gaussian.score(batch), strict=True)
         ]  # fmt: skip
