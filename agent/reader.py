@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from agent.question import INTENTS, Intent
 
-WEIGHTS = "reader.npz"
+WEIGHTS = ("reader_0.npz", "reader_1.npz")
 COMMAND = "*"
 """Stands among the intents for a command to the rule book."""
 LOOKUPS: dict[str, tuple[str, ...]] = {

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.reading [--write]`: fit the reader of questions (`agent/reader.npz`) and say how well it reads questions left out.
+"""`python -m benchmarks.reading [--write]`: fit the readers of questions (`agent/reader_*.npz`) and say how well they read others.
 
 Questions with their fair readings: `benchmarks/questions.jsonl`, written for this by several hands, and those of `tests/agent` that may
-be looked at; the blind set is never touched. Without `--write` every seventh question of `benchmarks/questions.jsonl` is left out and
+be looked at; the blind sets are never touched. Without `--write` every seventh question of `benchmarks/questions.jsonl` is left out and
 graded; with it, everything is learned from. In each pass every fifth message has a wrong letter, as people type, and every third that
 stands alone follows a message about something else, so that the reader does not take what was asked before for what is asked.
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 WRITTEN = ROOT / "benchmarks" / "questions.jsonl"
 TESTS = ROOT / "tests" / "agent"
-BLIND = "fifth"
+BLIND = ("fifth", "sixth")
 LEFT_OUT = 7
 RANK, PASSES, BATCH = 16, 12, 32
 PEAK, PEAK_HEADS = 1e-3, 2e-3
@@ -94,7 +94,7 @@ def questions() -> list[Asked]:
     for path in (TESTS / "questions_heldout.jsonl", WRITTEN):
         for line in path.read_text("utf-8").splitlines():
             group, chat, text, intents, wanted, tools = json.loads(line)
-            if group != BLIND:
+            if group not in BLIND:
                 found.append(
                     _asked("written" if path == WRITTEN else group, chat, text, intents, wanted.get("before", ""), tools)
                 )
@@ -211,34 +211,37 @@ class Fit:
         return to_arrays(self.adapters, self.heads, LABELS)
 
 
-def grade(fitted: dict[str, np.ndarray], asked: Sequence[Asked]) -> dict[str, float]:
+def grade(fitted: Sequence[dict[str, np.ndarray]], asked: Sequence[Asked]) -> dict[str, float]:
     """Shares of questions whose intent, whose way, and whose both are fair."""
     from agent.reader import reading_of
-    from models.question_reader import from_arrays
+    from models.question_reader import Committee, from_arrays
 
-    reader = from_arrays(fitted)
+    readers = Committee(tuple(from_arrays(arrays) for arrays in fitted))
     right = []
     for one in asked:
-        found = reading_of(reader.read(*message(one.text, one.kinds, one.before)), one.kinds)
+        found = reading_of(readers.read(*message(one.text, one.kinds, one.before)), one.kinds)
         right.append((frozenset((found.intent,)) in one.readings, frozenset((found.way,)) in one.answered_by))
     table = np.array(right)
     return {"intent": float(table[:, 0].mean()), "way": float(table[:, 1].mean()), "both": float(table.all(axis=1).mean())}
 
 
 def main() -> None:
-    """Fit, grade what was left out, or keep the weights."""
+    """Fit, one reader per seed, and grade what was left out, or keep the weights."""
     asked = questions()
     written = [a for a in asked if a.group == "written"]
     out = [] if "--write" in sys.argv[1:] else written[::LEFT_OUT]
     kept = set(map(id, out))
-    fit = Fit()
-    fit.learn([a for a in asked if id(a) not in kept])
-    arrays = fit.arrays()
+    fitted = []
+    for seed in range(len(WEIGHTS)):
+        fit = Fit(seed=seed)
+        fit.learn([a for a in asked if id(a) not in kept])
+        fitted.append(fit.arrays())
     if out:
-        shares = ", ".join(f"{name} {share:.3f}" for name, share in grade(arrays, out).items())
+        shares = ", ".join(f"{name} {share:.3f}" for name, share in grade(fitted, out).items())
         sys.stdout.write(f"{len(out)} questions left out of {len(asked)}: {shares}\n")
-    else:
-        path = ROOT / "agent" / WEIGHTS
+        return
+    for name, arrays in zip(WEIGHTS, fitted, strict=True):
+        path = ROOT / "agent" / name
         np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
         sys.stdout.write(f"{path.name}: {path.stat().st_size:,} bytes, fitted on {len(asked)} questions\n")
 

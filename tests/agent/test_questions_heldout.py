@@ -8,9 +8,9 @@ seconds, to a second for a clip and to a minute elsewhere), `at` (seconds that t
 `before`, the question before. Tools: detectors as the planner chooses them for the files, lookups by the tool of their evidence,
 "rule", or "none". A detector stands for "what it found is the answer": no lookup is wanted.
 
-The sets in LOOKED_AT may be read to improve the grammar, and `benchmarks/reading.py` learns from them. The set BLIND is blind: only
-its share is ever shown. A set was blind until the next one came: `first` and `second` were written together, `third`, `fourth` and the
-blind one by others each (the blind one then judged by yet another), `own` (notes, typos, jargon) by those who mend the grammar.
+The sets in LOOKED_AT may be read to improve the grammar, and `benchmarks/reading.py` learns from them. The sets BLIND are blind: only
+their share is ever shown. A set was blind until the next one came: `first` and `second` were written together, `third`, `fourth` and the
+blind ones by others each (the `fifth` then judged by yet another), `own` (notes, typos, jargon) by those who mend the grammar.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ from readers.open import Source, open_path
 SHARE = 0.95
 """Wanted of every set."""
 LOOKED_AT = ("first", "second", "third", "own", "fourth")
-BLIND = "fifth"
-REACHED = 0.80
-"""Bar of the blind set, below what it reached when it came."""
+BLIND = ("fifth", "sixth")
+REACHED = {"fifth": 0.80, "sixth": 0.70}
+"""Bars of the blind sets, below what they reached when they came."""
 MISSPELT = 0.92
 """Of questions with one letter wrong in one word; 0.79 when only a short list of words was mended."""
 Row = tuple[str, str, str, str, dict[str, Any], str]
@@ -276,7 +276,7 @@ def test_the_table_holds_all_kinds_of_questions() -> None:
     assert len(TABLE) >= 200
     assert len({(row[1], row[2]) for row in TABLE}) == len(TABLE)
     assert all(asked.count(chat) >= least for chat, least in (("clip", 60), ("tiles", 45), ("pump", 45), ("log", 45)))
-    assert {row[0] for row in TABLE} <= {*LOOKED_AT, BLIND}
+    assert {row[0] for row in TABLE} <= {*LOOKED_AT, *BLIND}
     assert all(sum(row[0] == name for row in TABLE) >= 90 for name in LOOKED_AT)
 
 
@@ -292,8 +292,7 @@ def test_a_misspelt_word_costs_little(scores: dict[str, list[tuple[str, list[str
     assert share(scores["misspelt"]) >= MISSPELT, "\n".join(missed)
 
 
-def test_the_blind_set(scores: dict[str, list[tuple[str, list[str]]]]) -> None:
-    if BLIND not in scores:
-        pytest.skip("no blind questions are in the table yet")
-    reached = share(scores[BLIND])
-    assert reached >= REACHED, f"{reached:.3f} of the questions that nobody looked at"
+@pytest.mark.parametrize("name", BLIND)
+def test_a_blind_set(name: str, scores: dict[str, list[tuple[str, list[str]]]]) -> None:
+    reached = share(scores[name])
+    assert reached >= REACHED[name], f"{reached:.3f} of the questions that nobody looked at"

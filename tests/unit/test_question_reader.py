@@ -103,3 +103,15 @@ def test_a_missing_array_is_named(learned) -> None:  # type: ignore[no-untyped-d
     del kept["encoder.layer.3.output.dense.a"]
     with pytest.raises(BadInput, match=r"layer\.3\.output\.dense\.a"):
         from_arrays(kept)
+
+
+def test_a_committee_says_the_mean_of_its_readers(learned, reader) -> None:  # type: ignore[no-untyped-def]
+    from models.question_reader import Committee
+
+    adapters, heads = learned
+    other = from_arrays(to_arrays(adapters, {name: (weight.flip(0), bias) for name, (weight, bias) in heads.items()}, LABELS))
+    said = [one.read(*MESSAGES[1]) for one in (reader, other, Committee((reader, other)))]
+    for head, labels in LABELS.items():
+        assert sum(said[2][head].values()) == pytest.approx(1.0)
+        for label in labels:
+            assert said[2][head][label] == pytest.approx((said[0][head][label] + said[1][head][label]) / 2)
