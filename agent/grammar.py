@@ -32,7 +32,7 @@ from agent.reading.findings import find_references, places_of_findings, relative
 from agent.reading.fragments import concept_of_fragment, read_fragment
 from agent.reading.names import Named, blank
 from agent.reading.photos import find_samples, find_sources
-from agent.reading.phrases import either, word, wordlist
+from agent.reading.phrases import either, headed, word, wordlist
 from agent.reading.tidy import MAX_CHARS, Tidy, tidy
 from agent.reading.values import find_comparison
 from agent.times import find_times
@@ -213,7 +213,7 @@ def _decide(request: Request, text: Tidy, named: Named, context: Context) -> Req
 
 def _hear(request: Request, text: Tidy, context: Context, reader: Reader) -> Request:
     """What the reader hears in a message, where it is surer than the rules; messages in other languages are left to the rules."""
-    if text.language != "en" or not re.search(r"[a-z]{2}", text.plain):
+    if text.language != "en" or not re.search(r"[a-z]{2}", text.plain) or either("go on").search(text.plain):
         return request
     if request.intents == ("greeting",) and not request.targeted:
         return request
@@ -235,6 +235,12 @@ def _hear(request: Request, text: Tidy, context: Context, reader: Reader) -> Req
     unasked = heard.intent in _NEVER_HEARD and heard.intent not in request.intents
     if unasked or (heard.intent == "define_rule" and text.asks):  # nobody defines by asking
         return request
+    if (
+        heard.intent == "unsupported"
+        and {"video", "image"} & set(named)
+        and any(p.search(text.plain) for _, p in headed("picture untold"))
+    ):
+        return request  # what a picture cannot tell is said with what it does tell
     if set(intents) == set(request.intents):
         return replace(request, notes=tuple(note for note in request.notes if note != NOT_UNDERSTOOD))
     if heard.intents[heard.intent] < NEAR:

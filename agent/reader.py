@@ -1,8 +1,9 @@
 """What a message asks, and what answers it, as the packaged reader hears it (`models.question_reader`).
 
-The rules of `agent.intents` know names, times and set phrases; how people word a wish they cannot list. Of 650 questions that neither
-had seen, the rules read 64 % as they were meant, intent and way together, and the reader 85 %. So the reader says what is asked and what
-answers it, and the rules what is named. Fitted by `python -m benchmarks.reading --write`; its weights lie beside this module.
+The rules of `agent.intents` know names, times and set phrases; how people word a wish they cannot list. Of 650 questions that nobody
+had seen the rules read 64 % as they were meant, intent and way together; of 1,340 left out while fitting, the readers read 90 %. So
+they say what is asked and what answers it, and the rules what is named. Fitted by `python -m benchmarks.reading --write`; their weights
+lie beside this module.
 
 A way is what answers: "finding" (what the detectors found), a look-up by its name without `lookup_`, "rule" (the rule book), "none".
 """
@@ -116,8 +117,8 @@ def known_intents(reading: Reading, read_by_rules: Sequence[Intent]) -> tuple[In
 
     A message heard to need no file (thanks, help, what lies outside) wants nothing else, whatever word stands in it.
 
-    >>> heard = Reading(intent="which", way="finding", intents={"which": 0.6, "where": 0.3, "list": 0.1}, ways={})
-    >>> known_intents(heard, ("where",)), known_intents(heard, ("list",)), known_intents(heard, ("which", "why"))
+    >>> heard = Reading(intent="which", way="finding", intents={"which": 0.6, "where": 0.3, "why": 0.1}, ways={})
+    >>> known_intents(heard, ("where",)), known_intents(heard, ("why",)), known_intents(heard, ("which", "why"))
     (('where',), ('which',), ('which', 'why'))
     """
     if reading.way == "none" and reading.intent in TALK and reading.ways.get("none", 0.0) >= SURE_OF_TALK:

@@ -29,7 +29,7 @@ from core.samples import EventLog, Series
 from readers.open import Source
 
 Look: TypeAlias = "Callable[[Request, Source, Investigation | None, EvidenceStore], Iterator[Evidence]]"
-EXACT = frozenset(("crossing", "extreme", "search", "type", "untold", "outside", "motion"))
+EXACT = frozenset(("crossing", "extreme", "search", "still", "type", "untold", "outside", "motion"))
 MOST_CHANNELS = 4
 _LONGEST = 60
 _AROUND = re.compile(r"\bbefore\b.{0,30}\bafter\b|\bafter\b.{0,30}\bbefore\b")
@@ -45,7 +45,7 @@ def as_heard(
     Nothing where the findings themselves were wanted: what the detector found is the answer then.
     """
     kinds = {evidence.tool.removeprefix("lookup_") for evidence in by_words}
-    if not request.way or kinds == {request.way} or kinds & EXACT:
+    if not request.way or kinds == {request.way} or kinds & EXACT or any(e.facts.get("beyond") for e in by_words):
         return by_words
     if request.way == "finding":
         return [] if _about_findings(request) else by_words
@@ -68,7 +68,7 @@ def _sight(sight: Sight, phrase: str = "") -> Look:
 
     def look(request: Request, source: Source, inv: Investigation | None, store: EvidenceStore) -> Iterator[Evidence]:
         scope = scope_of(request, source, inv)
-        named = phrase or _phrase(request, sight)
+        named = phrase or (request.concept or thing_named(request.question) if source.kind == "series" else _phrase(request))
         if scope is not None and named and (found := judged.judged(_asked(request, sight, named), scope)) is not None:
             yield found
 
@@ -108,7 +108,7 @@ def _asked(request: Request, sight: Sight, phrase: str, *, beyond: bool = False)
     )
 
 
-def _phrase(request: Request, sight: Sight) -> str:
+def _phrase(request: Request) -> str:
     """The kind of damage or event that a question names."""
     found = either("picture type").search(words_of(request.question))
     return found[0].removeprefix("a ") if found is not None else request.concept or thing_named(request.question)

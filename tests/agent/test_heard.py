@@ -48,7 +48,7 @@ def test_what_is_heard_is_looked_up(chat: str, question: str, tool: str, said: s
     [
         ("tiles", "list the stains", "lookup_type"),
         ("tiles", "what is written on it?", "lookup_untold"),
-        ("pump", "was flow above 50 on 20 March?", "lookup_outside"),
+        ("pump", "which sensor is stuck?", "lookup_still"),
         ("log", "was anything arranged to survive a reboot?", "lookup_search"),
     ],
 )
