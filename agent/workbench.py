@@ -274,8 +274,7 @@ def one_by_one(source: Source) -> list[Source]:
 def describe_source(source: Source) -> SourceInfo:
     """What a question may name of a source; photos are not decoded for it."""
     if source.kind in ("image", "points"):
-        names = getattr(source.samples, "names", None) or [sample.name for sample in source.samples]
-        return SourceInfo(name=source.name, kind=source.kind, samples=tuple(names))
+        return SourceInfo(name=source.name, kind=source.kind, samples=source.sample_names)
     sample = source.samples[0]
     if isinstance(sample, VideoClip):
         return SourceInfo(name=source.name, kind="video", duration_s=sample.duration_s, fps=sample.fps, period_s=1 / sample.fps,

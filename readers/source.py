@@ -37,6 +37,11 @@ class Source:
     notes: tuple[str, ...] = ()
 
     @property
+    def sample_names(self) -> tuple[str, ...]:
+        """The names of its samples, in order; photos and scans are not decoded for them."""
+        return tuple(getattr(self.samples, "names", None) or (sample.name for sample in self.samples))
+
+    @property
     def key(self) -> str:
         """Identifies content *and* reading: other roles or another kind for the same bytes give another key (for result caches)."""
         reading = repr((self.sha256, self.kind, self.name, sorted(self.summary.get("roles", {}).items())))

@@ -76,7 +76,7 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
                 Panel(kind="heatmap", caption=caption, source=run.source.name, evidence=f"finding:{len(findings)}", path=picture)
             )
         if finding.abnormal and regions:
-            hot = hot_part(score)
+            hot = hot_part(score, calibration.threshold)
             looks[len(findings)] = appearance_of(pixels_of(photo), hot), hot
         findings.append(finding)
     n_flagged, n_doubtful = int(flagged.sum()), int(doubtful.sum())
@@ -141,11 +141,7 @@ def regions_of(score: ImageScore, *, most: int = 3) -> list[tuple[Region, float]
     from scipy import ndimage
 
     heat = score.heatmap
-    base = float(np.median(heat))
-    peak = float(heat.max())
-    if peak <= base:
-        return []
-    labels, _ = ndimage.label(heat >= base + 0.5 * (peak - base))
+    labels, _ = ndimage.label(hot_part(score))
     found = []
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
         inside = labels[box] == label

@@ -115,7 +115,7 @@ def _phrase(request: Request) -> str:
 
 
 def _pair(request: Request, source: Source, inv: Investigation | None, store: EvidenceStore) -> Iterator[Evidence]:
-    names = list(getattr(source.samples, "names", None) or [s.name for s in source.samples])
+    names = source.sample_names
     if len(request.samples) != 2 and len(chosen := counted(request.question, len(names))) == 2:
         request = replace(request, samples=tuple(SampleRef(source=source.name, sample=names[n - 1]) for n in chosen))
     scope = scope_of(request, source, inv)

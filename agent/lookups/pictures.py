@@ -127,7 +127,7 @@ def _pictures(scope: Scope) -> Pictures:
     """Up to 64 photos with those named first, or frames at the events' peaks and evenly over the clip or the times asked about."""
     samples = scope.source.samples
     if scope.source.kind == "image":
-        every = list(getattr(samples, "names", None) or [s.name for s in samples])
+        every = scope.source.sample_names
         order = sorted(range(len(every)), key=lambda i: bool(scope.samples) and every[i] not in scope.samples)[:MOST_PHOTOS]
         photos = [photo for i in order if isinstance(photo := samples[i], ImageSample)]
         asked = [i for i, photo in enumerate(photos) if not scope.samples or photo.name in scope.samples]

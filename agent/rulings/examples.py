@@ -31,7 +31,7 @@ def example_of(
             return None
         seen, hot = kept[number]
         source = next((s for s in sources if s.name == inv.source), None)
-        names = [] if source is None else list(getattr(source.samples, "names", None) or [s.name for s in source.samples])
+        names = () if source is None else source.sample_names
         if source is None or found.loci[0].sample not in names:
             return seen
         try:

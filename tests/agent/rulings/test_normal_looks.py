@@ -10,12 +10,13 @@ import pytest
 from asking import SAMPLES, ask
 from PIL import Image
 
-from agent.examine.appearance import appearance_of, kept_looks, looks_like, packed, read_looks, unpacked
+from agent.examine.appearance import appearance_of, hot_part, kept_looks, looks_like, packed, read_looks, unpacked
 from agent.rules.like_finding import condition_like, matches, replay
 from agent.rules.wording import condition_words
 from agent.session import Session
 from core.errors import BadInput
 from core.evidence import Anomaly, Evidence, Region
+from core.scores import ImageScore
 
 RNG = np.random.default_rng(7)
 CLOTH = (np.indices((240, 240)).sum(0)[..., None] % 12 * 6 + RNG.integers(90, 130, (240, 240, 3))).astype(np.uint8)
@@ -49,6 +50,23 @@ def test_the_same_mark_is_known_again_elsewhere_and_turned_and_another_is_not() 
     assert not looks_like(seen(150, 100, (10, 10, 10), high=3, wide=120), example)
 
 
+def test_a_scratch_beside_the_same_mark_is_still_told() -> None:
+    example = seen(40, 40, (200, 20, 20), turned=True)
+    pixels, hot = marked(150, 100, (200, 20, 20), high=60, wide=60)
+    pixels[20:24, 20:200] = 0
+    assert looks_like(appearance_of(pixels, hot), example)
+    hot[20:24, 20:200] = True
+    assert not looks_like(appearance_of(pixels, hot), example)
+
+
+def test_what_passes_the_threshold_counts_beside_a_far_hotter_region() -> None:
+    heat = np.zeros((40, 40), np.float32)
+    heat[5:15, 5:15], heat[30:34, 30:34] = 1.0, 0.4
+    score = ImageScore(sample="a", score=1.0, heatmap=heat)
+    assert hot_part(score).sum() == 100
+    assert hot_part(score, 0.3).sum() == 116
+
+
 def test_nothing_to_be_seen_is_like_nothing() -> None:
     nothing = np.zeros((0, 5), np.int8)
     assert not looks_like(nothing, np.ones((3, 5), np.int8))
@@ -70,7 +88,10 @@ def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
     assert np.array_equal(unpacked(packed(found[2][0])), found[2][0])
 
 
-@pytest.mark.parametrize("text", ["", "no base64!", "AAAA"])
+WHOLE = packed(np.ones((9, 5), np.int8))
+
+
+@pytest.mark.parametrize("text", ["", "no base64!", "AAAA", WHOLE[: len(WHOLE) // 2 // 4 * 4]])
 def test_a_damaged_example_is_said(text: str) -> None:
     with pytest.raises(BadInput, match="damaged"):
         unpacked(text)
