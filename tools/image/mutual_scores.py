@@ -4,7 +4,7 @@ Source: Li et al., MuSc (ICLR 2024), mutual scoring: a(p; j) = min over patches 
 the mean of its lowest a(p; ·): lowest, because good parts also differ and some photos are odd themselves.
 Ours: one product of two photos' patches serves both directions (largest of each row, largest of each column), in tiles that
 stay in the processor's cache; no table of patches against patches is ever held, only the (partners, P) minima. Exact but for
-rounding: patches closer than about 0.001 are found at 0 to 0.001.
+rounding: patches closer than about 0.001 are found at 0 to 0.001 (with the faster products of `models.cosines`: 0.005).
 
 Axes and units: unit vectors (P, C), P = rows · columns of a photo's grid, row by row; distances of unit vectors, 0 to 2; a window is
 measured in cells of the grid.
@@ -21,14 +21,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from models.cosines import Factor, Space, factor, stacked
+
 if TYPE_CHECKING:
     import torch
 
 Grid: TypeAlias = tuple[int, int]
-TILE = {"cpu": 200_000, "cuda": 64_000_000}
-"""Cosines held at once: on a CPU 800 kB stay in the second-level cache while they are reduced twice."""
-FAR = -1.0
-"""Cosine of patches that were not compared: the smallest there is."""
 
 
 def minima(
@@ -38,12 +36,14 @@ def minima(
     grids: Sequence[Grid] = (),
     normal_grids: Sequence[Grid] = (),
     window: int | None = None,
+    exact: bool = True,
     done: Callable[[int], None] = lambda _: None,
 ) -> list[torch.Tensor]:
     """Distances (partners, P) of each photo's patches to the nearest patch of each partner.
 
     Partners of photo i are the other photos in order, then the normals. With a `window` a patch p of i is compared only with patches at
-    most that many cells away (both grids stretched to one size; the `grids` (rows, columns) are needed then).
+    most that many cells away (both grids stretched to one size; the `grids` (rows, columns) are needed then). Without `exact`
+    the products are those of `models.cosines` that are fastest here.
     `done` is called after each photo with how many are finished.
 
     >>> import torch
@@ -53,17 +53,52 @@ def minima(
     """
     from models.nearest import distance
 
+    ours, theirs = Partners(photos, exact=exact), Partners(normals, exact=exact)
     count = len(photos)
-    closest = [ours.new_empty((count - 1 + len(normals), len(ours))) for ours in photos]
-    for i, ours in enumerate(photos):
-        for j in range(i + 1, count):
-            near = None if window is None else Window(grids[i], grids[j], window)
-            closest[i][j - 1], closest[j][i] = both_ways(ours, photos[j], near)
-        for j, normal in enumerate(normals):
-            near = None if window is None else Window(grids[i], normal_grids[j], window)
-            closest[i][count - 1 + j] = one_way(ours, normal, near)
+    closest = [vectors.new_empty((count - 1 + len(normals), len(vectors))) for vectors in photos]
+    for i in range(count):
+        for group in ours.groups(i + 1, ours.factors[i], single=window is not None):
+            near = None if window is None else Window(grids[i], grids[group.start], window)
+            forward, backward = both_ways(ours.factors[i], ours, group, near)
+            closest[i][group.start - 1 : group.stop - 1] = forward
+            for j, found in zip(range(group.start, group.stop), backward, strict=True):
+                closest[j][i] = found
+        for group in theirs.groups(0, ours.factors[i], single=window is not None):
+            near = None if window is None else Window(grids[i], normal_grids[group.start], window)
+            closest[i][count - 1 + group.start : count - 1 + group.stop] = one_way(ours.factors[i], theirs, group, near)
         done(i + 1)
     return [distance(cosines) for cosines in closest]
+
+
+class Partners:
+    """Photos' unit vectors (P, C), one photo below the other, so that photos of one size are met in one product."""
+
+    def __init__(self, photos: Sequence[torch.Tensor], *, exact: bool) -> None:
+        self.factors = [factor(vectors, exact=exact) for vectors in photos]
+        self.sizes = [len(one) for one in self.factors]
+        self.starts = [0, *np.cumsum(self.sizes).tolist()]
+        self.space = Space()
+        self.all = stacked(self.factors) if self.factors else None
+
+    def groups(self, first: int, ours: Factor, *, single: bool) -> Iterator[range]:
+        """Runs of photos from `first` on that have one size and whose products with `ours` fit into a tile; `single`: one by one."""
+        while first < len(self.sizes):
+            size = self.sizes[first]
+            most = 1 if single else max(1, ours.tile // max(1, size * len(ours)))
+            last = first + 1
+            while last < len(self.sizes) and last - first < most and self.sizes[last] == size:
+                last += 1
+            yield range(first, last)
+            first = last
+
+    def of(self, group: range) -> Factor:
+        """The vectors of a run of photos."""
+        assert self.all is not None
+        return self.all[self.starts[group.start] : self.starts[group.stop]]
+
+    def units(self, group: range, like: torch.Tensor) -> torch.Tensor:
+        """(photos, 1) what a raw product with each photo of the run is multiplied by."""
+        return like.new_tensor([self.factors[j].unit for j in group])[:, None]
 
 
 def lowest_mean(table: torch.Tensor, share: float, kept: NDArray[np.bool_] | None = None) -> torch.Tensor:
@@ -89,69 +124,86 @@ def lowest_mean(table: torch.Tensor, share: float, kept: NDArray[np.bool_] | Non
 class Window:
     """Which patches of two grids are at most `cells` cells apart, rows and columns each, both grids stretched to the smaller one.
 
-    >>> Window((1, 5), (1, 5), 1).bias(0, 1, 0, 5).tolist()
-    [[0.0, 0.0, -inf, -inf, -inf]]
+    >>> Window((1, 5), (1, 5), 1).beyond(0, 1, 0, 5).tolist()
+    [[False, False, True, True, True]]
     """
 
     def __init__(self, ours: Grid, theirs: Grid, cells: int) -> None:
         self.ours, self.theirs, self.cells = ours, theirs, cells
 
-    def bias(self, first: int, last: int, low: int, high: int) -> torch.Tensor:
-        """0 where patch `first`..`last` of ours may meet patch `low`..`high` of theirs, −∞ elsewhere."""
+    def beyond(self, first: int, last: int, low: int, high: int) -> torch.Tensor:
+        """Whether patch `low`..`high` of theirs is too far from patch `first`..`last` of ours."""
         down, across = (_apart(a, b, self.cells) for a, b in zip(self.ours, self.theirs, strict=True))
         rows, columns = self.ours[1], self.theirs[1]
         top, bottom = first // rows, -(-last // rows)
         upper, lower = low // columns, -(-high // columns)
-        block = down[top:bottom, None, upper:lower, None] + across[None, :, None, :]
+        block = down[top:bottom, None, upper:lower, None] | across[None, :, None, :]
         flat = block.reshape((bottom - top) * rows, (lower - upper) * columns)
         return flat[first - top * rows : last - top * rows, low - upper * columns : high - upper * columns]
 
     def band(self, first: int, last: int) -> tuple[int, int]:
         """The run of their patches outside which nothing is near patches `first`..`last` of ours."""
-        allowed = _apart(self.ours[0], self.theirs[0], self.cells)[first // self.ours[1] : -(-last // self.ours[1])]
-        reached = (allowed == 0).any(dim=0).nonzero().flatten()
+        apart = _apart(self.ours[0], self.theirs[0], self.cells)[first // self.ours[1] : -(-last // self.ours[1])]
+        reached = (~apart).any(dim=0).nonzero().flatten()
         return int(reached[0]) * self.theirs[1], (int(reached[-1]) + 1) * self.theirs[1]
 
 
 @lru_cache(maxsize=64)
 def _apart(ours: int, theirs: int, cells: int) -> torch.Tensor:
-    """(ours, theirs) 0 where two cells of an edge are within `cells` of the shorter grid, else −∞."""
+    """(ours, theirs) whether two cells of an edge are more than `cells` of the shorter grid apart."""
     import torch
 
     def middles(count: int) -> torch.Tensor:
         return (torch.arange(count) + 0.5) * (min(ours, theirs) / count)
 
-    near = (middles(ours)[:, None] - middles(theirs)[None]).abs() <= cells + 1e-4
-    return torch.zeros(ours, theirs).masked_fill_(~near, -math.inf)
+    apart: torch.Tensor = (middles(ours)[:, None] - middles(theirs)[None]).abs() > cells + 1e-4
+    return apart
 
 
-def both_ways(a: torch.Tensor, b: torch.Tensor, window: Window | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Largest cosine of each row of `a` with `b` and of each row of `b` with `a`, from one product."""
-    forward, backward = a.new_empty(len(a)), b.new_full((len(b),), FAR)
-    for rows, low, high, cosine in _products(a, b, window):
-        forward[rows] = cosine.amax(dim=1)
-        backward[low:high] = backward[low:high].maximum(cosine.amax(dim=0))
-    return forward, backward
+def both_ways(ours: Factor, partners: Partners, group: range, window: Window | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Largest cosine (photos, P) of each of our rows with each photo of the run, and (photos, Q) of its rows with ours."""
+    import torch
+
+    theirs = partners.of(group)
+    forward: list[torch.Tensor] = []
+    backward: torch.Tensor | None = None
+    for low, high, raw in _products(ours, theirs, window, partners.space):
+        if backward is None:
+            backward = raw.new_full((len(theirs),), _least(raw))
+        forward.append(raw.view(len(raw), len(group), -1).amax(dim=2))
+        backward[low:high] = backward[low:high].maximum(raw.amax(dim=0))
+    assert backward is not None
+    here = torch.cat(forward).T.float()
+    units = partners.units(group, here) * ours.unit
+    return here * units, backward.view(len(group), -1).float() * units
 
 
-def one_way(a: torch.Tensor, b: torch.Tensor, window: Window | None = None) -> torch.Tensor:
-    """Largest cosine of each row of `a` with `b`."""
-    forward = a.new_empty(len(a))
-    for rows, _, _, cosine in _products(a, b, window):
-        forward[rows] = cosine.amax(dim=1)
-    return forward
+def one_way(ours: Factor, partners: Partners, group: range, window: Window | None = None) -> torch.Tensor:
+    """Largest cosine (photos, P) of each of our rows with each photo of the run."""
+    import torch
+
+    products = _products(ours, partners.of(group), window, partners.space)
+    here = torch.cat([raw.view(len(raw), len(group), -1).amax(dim=2) for _, _, raw in products]).T.float()
+    return here * (partners.units(group, here) * ours.unit)
 
 
-def _products(a: torch.Tensor, b: torch.Tensor, window: Window | None) -> Iterator[tuple[slice, int, int, torch.Tensor]]:
-    """Cosines of a tile of rows of `a` with patches low..high of `b`, tile by tile."""
-    height = max(64, TILE[a.device.type] // len(b))
-    for first in range(0, len(a), height):
-        last = min(first + height, len(a))
-        low, high = (0, len(b)) if window is None else window.band(first, last)
-        cosine = a[first:last] @ b[low:high].T
+def _products(ours: Factor, theirs: Factor, window: Window | None, space: Space) -> Iterator[tuple[int, int, torch.Tensor]]:
+    """Raw products of a tile of our rows with patches low..high of theirs, tile by tile; the least number beyond the window."""
+    height = max(64, ours.tile // len(theirs))
+    for first in range(0, len(ours), height):
+        last = min(first + height, len(ours))
+        low, high = (0, len(theirs)) if window is None else window.band(first, last)
+        raw = ours[first:last].times(theirs[low:high], space)
         if window is not None:
-            cosine += window.bias(first, last, low, high).to(a.device)
-        yield slice(first, last), low, high, cosine
+            raw.masked_fill_(window.beyond(first, last, low, high).to(raw.device), _least(raw))
+        yield low, high, raw
+
+
+def _least(raw: torch.Tensor) -> float:
+    """The least number of a table of products."""
+    import torch
+
+    return -math.inf if raw.is_floating_point() else torch.iinfo(raw.dtype).min
 
 
 def dealt(contents: Sequence[tuple[str, bytes]], *, size: int, seed: int) -> list[list[int]]:

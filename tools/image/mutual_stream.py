@@ -11,7 +11,6 @@ Axes and units: photos (H, W, 3) uint8; patches (P, C) unit vectors, row by row;
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,9 @@ from numpy.typing import NDArray
 from core.errors import BadInput
 from core.samples import Sample
 from core.scores import ImageScore
+from models.cosines import Factor, Space, factor
+from models.nearest import distance
+from tools.image.mutual_scores import lowest_mean
 from tools.image.neighbourhoods import NeighbourhoodEncoder, fused
 from tools.image.patch_maps import pixels_of, score_of
 
@@ -30,12 +32,74 @@ SKEW = {1: 0, 2: 1, 4: 2, 5: 2, 8: 3, 10: 3, 13: 5}
 """Each n-th patch of a row, shifted by this much from row to row: no two rows alike, so that every patch has a near one."""
 
 
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """An earlier photo: per layer all of its patches (P, C) and its lattice (Q, C)."""
+class Shelf:
+    """Patches of the last photos of one size, one photo below the other, in the format they are multiplied in."""
 
-    patches: list[torch.Tensor]
-    lattice: list[torch.Tensor]
+    def __init__(self, photos: int, size: int) -> None:
+        self.size = size
+        self.alive = np.zeros(photos, dtype=np.bool_)
+        self._units = np.zeros(photos, dtype=np.float32)
+        self._kept: Factor | None = None
+
+    def put(self, photo: Factor) -> int:
+        """Keep a photo's patches in a free place, which is returned."""
+        import torch
+
+        if self._kept is None:
+            total = len(self.alive) * self.size
+            coarse, left, right = (
+                None if part is None else torch.zeros((total, part.shape[1]), dtype=part.dtype, device=part.device)
+                for part in (photo.coarse, photo.left, photo.right)
+            )
+            assert coarse is not None
+            self._kept = Factor(coarse, left, right)
+        place = int(np.flatnonzero(~self.alive)[0])
+        rows = slice(place * self.size, (place + 1) * self.size)
+        for kept, part in ((self._kept.coarse, photo.coarse), (self._kept.left, photo.left), (self._kept.right, photo.right)):
+            if kept is not None and part is not None:
+                kept[rows] = part
+        self.alive[place], self._units[place] = True, photo.unit
+        return place
+
+    def closest(self, ours: Factor, space: Space) -> torch.Tensor:
+        """Largest cosine (photos, P) of each of our patches with each photo kept."""
+        import torch
+
+        assert self._kept is not None
+        used = int(np.flatnonzero(self.alive)[-1]) + 1
+        at_once = max(1, ours.tile // max(1, self.size * len(ours)))
+        found = []
+        for first in range(0, used, at_once):
+            last = min(first + at_once, used)
+            raw = ours.times(self._kept[first * self.size : last * self.size], space)
+            found.append(raw.view(len(ours), last - first, self.size).amax(dim=2))
+        best = torch.cat(found, dim=1).T[torch.from_numpy(self.alive[:used]).to(raw.device)].float()
+        return best * best.new_tensor(self._units[:used][self.alive[:used]] * ours.unit)[:, None]
+
+
+class Bank:
+    """Patches of the last photos in one layer: the oldest photo leaves when a new one comes. Photos of other sizes have their own shelf."""
+
+    def __init__(self, photos: int) -> None:
+        self.photos = photos
+        self._shelves: dict[int, Shelf] = {}
+        self._order: deque[tuple[int, int]] = deque()
+
+    def put(self, photo: Factor) -> None:
+        """Keep a photo's patches."""
+        if len(self._order) == self.photos:
+            size, place = self._order.popleft()
+            self._shelves[size].alive[place] = False
+            if not self._shelves[size].alive.any():
+                del self._shelves[size]
+        shelf = self._shelves.setdefault(len(photo), Shelf(self.photos, len(photo)))
+        self._order.append((len(photo), shelf.put(photo)))
+
+    def distances(self, ours: Factor, space: Space) -> torch.Tensor:
+        """Distances (photos, P) of our patches to the nearest patch of each photo kept."""
+        import torch
+
+        return distance(torch.cat([shelf.closest(ours, space) for shelf in self._shelves.values()]))
 
 
 class MutualStream:
@@ -49,6 +113,7 @@ class MutualStream:
         bank: how many of the last photos are kept.
         lattice: per layer, one patch in how many is searched first (1, 2, 4, 5, 8, 10 or 13).
         strangest: share of patches that are looked up again among all patches; the others are scaled by what that changed on average.
+        exact: float32 products, as in `tools.image.musc.MuSc`.
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises BadInput for anything but photos.
@@ -63,7 +128,8 @@ class MutualStream:
 
     def __init__(
         self, *, side: int = 320, strides: tuple[int, ...] = (8, 16), neighbourhoods: tuple[int, ...] = (1, 3), share: float = 0.2,
-        bank: int = 100, lattice: tuple[int, ...] = (13, 4), strangest: float = 0.03, device: str = "auto",
+        bank: int = 100, lattice: tuple[int, ...] = (13, 4), strangest: float = 0.03,
+        exact: bool = False, device: str = "auto",
     ) -> None:  # fmt: skip
         if bank < 1 or not 0 < share <= 1 or not 0 <= strangest <= 1:
             raise BadInput(
@@ -72,15 +138,17 @@ class MutualStream:
         if len(lattice) != len(strides) or not set(lattice) <= set(SKEW):
             raise BadInput(f"lattice {lattice!r}: expected one of {tuple(SKEW)} for each of the {len(strides)} layers.")
         self.side, self.strides, self.neighbourhoods, self.share = side, tuple(strides), tuple(neighbourhoods), share
-        self.bank, self.lattice, self.strangest, self.device = bank, tuple(lattice), strangest, device
+        self.bank, self.lattice, self.strangest, self.exact, self.device = bank, tuple(lattice), strangest, exact, device
         self._encoder = NeighbourhoodEncoder(
             side=side, strides=self.strides, sizes=self.neighbourhoods, merged=True, device=device
         )
-        self._seen: deque[Seen] = deque(maxlen=bank)
+        self._seen = 0
+        self._patches, self._lattices = ([Bank(bank) for _ in self.strides] for _ in range(2))
+        self._space = Space()
 
     def __len__(self) -> int:
         """Photos in the bank."""
-        return len(self._seen)
+        return min(self._seen, self.bank)
 
     def score_next(self, sample: Sample) -> ImageScore | None:
         """Score a photo by the earlier ones, then put it into the bank; None for the first, which has nothing to compare with.
@@ -90,36 +158,33 @@ class MutualStream:
         """
         pixels = pixels_of(sample, "musc")
         maps, _ = self._encoder.maps(pixels)
-        vectors = [self._encoder.vectors(maps, layer) for layer in range(len(maps))]
+        layers = [factor(self._encoder.vectors(maps, layer), exact=self.exact) for layer in range(len(maps))]
         grids = [(int(layer.shape[1]), int(layer.shape[2])) for layer in maps]
-        score = score_of(sample.name, self._encoder.patches, self.patches(vectors, grids), pixels) if self._seen else None
-        kept = [v[_lattice(*grid, n)] for v, grid, n in zip(vectors, grids, self.lattice, strict=True)]
-        self._seen.append(Seen(vectors, kept))
+        score = score_of(sample.name, self._encoder.patches, self.patches(layers, grids), pixels) if self._seen else None
+        for layer, ours in enumerate(layers):
+            self._patches[layer].put(ours)
+            if self.lattice[layer] > 1:
+                self._lattices[layer].put(ours[_lattice(*grids[layer], self.lattice[layer]).to(ours.coarse.device)])
+        self._seen += 1
         return score
 
-    def patches(self, vectors: list[torch.Tensor], grids: list[tuple[int, int]]) -> NDArray[np.float32]:
+    def patches(self, layers: list[Factor], grids: list[tuple[int, int]]) -> NDArray[np.float32]:
         """Patch distances (h, w), on the finest grid, of a photo's unit vectors (P, C) per layer to the bank."""
-        maps = [self._strange(layer, ours).cpu().numpy().reshape(grids[layer]) for layer, ours in enumerate(vectors)]
-        return fused(maps, self.strides)
+        maps = [self._strange(layer, ours).cpu().numpy().reshape(grids[layer]) for layer, ours in enumerate(layers)]
+        return fused(maps, self.strides, self._encoder.patches.centres)
 
-    def _strange(self, layer: int, ours: torch.Tensor) -> torch.Tensor:
-        low = self._low(ours, [seen.lattice[layer] for seen in self._seen])
+    def _strange(self, layer: int, ours: Factor) -> torch.Tensor:
+        if self.lattice[layer] == 1:
+            return lowest_mean(self._patches[layer].distances(ours, self._space), self.share)
+        low = lowest_mean(self._lattices[layer].distances(ours, self._space), self.share)
         count = round(self.strangest * len(ours))
-        if self.lattice[layer] == 1 or count == 0:
+        if count == 0:
             return low
         chosen = low.topk(count).indices
-        exact = self._low(ours[chosen], [seen.patches[layer] for seen in self._seen])
+        exact = lowest_mean(self._patches[layer].distances(ours[chosen], self._space), self.share)
         scaled = low * (exact.sum() / low[chosen].sum().clamp_min(1e-12))
         scaled[chosen] = exact
         return scaled
-
-    def _low(self, ours: torch.Tensor, bank: list[torch.Tensor]) -> torch.Tensor:
-        import torch
-
-        from models.nearest import distance
-        from tools.image.mutual_scores import lowest_mean, one_way
-
-        return lowest_mean(distance(torch.stack([one_way(ours, theirs) for theirs in bank])), self.share)
 
 
 def _lattice(rows: int, columns: int, one_in: int) -> torch.Tensor:
