@@ -42,6 +42,7 @@ def _suite(suite: Mapping[str, Any]) -> str:
     lines = [
         f"## {TITLES.get(suite['suite'], suite['suite'].capitalize())}", "",
         f"Commit `{suite['commit']}`, {suite['date'][:10]}, {suite['processor']}, {suite['cores']} cores, {suite['memory_gb']} GB, "
+        f"{suite.get('gpu', '') and suite['gpu'] + ', '}"
         f"Python {suite['python']}; load at start {suite['load_at_start']}.{early}", "",
     ]  # fmt: skip
     tables: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}

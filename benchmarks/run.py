@@ -60,12 +60,15 @@ def circumstances() -> dict[str, Any]:
     return {
         "commit": _commit(), "date": datetime.now(UTC).isoformat(timespec="seconds"), "python": platform.python_version(),
         "machine": platform.machine(), "processor": _processor(), "cores": os.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 2**30), "load_at_start": round(os.getloadavg()[0], 2), "versions": versions,
+        "memory_gb": round(psutil.virtual_memory().total / 2**30), "gpu": _gpu(),
+        "load_at_start": round(os.getloadavg()[0], 2), "versions": versions,
     }  # fmt: skip
 
 
 def _commit() -> str:
-    """The commit that is measured, with "+" when the code differs from it."""
+    """The commit that is measured, with "+" when the code differs from it; TELLTALE_COMMIT names it for a copy without history."""
+    if named := os.environ.get("TELLTALE_COMMIT"):
+        return named
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty=+"], cwd=FOLDER, capture_output=True, text=True, check=True
@@ -81,6 +84,13 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def _gpu() -> str:
+    """The CUDA device that models run on, or nothing."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else ""
 
 
 def measure(suite: str, data: Path, around: dict[str, Any], *, quick: bool) -> None:

@@ -1,7 +1,8 @@
 """Where and in which number format models run: chosen once, with its reason.
 
 CUDA in bf16 where it exists; else the CPU, in bf16 where the processor multiplies bf16 natively (2–4× faster than fp32 with
-channels_last), else fp32. Every model takes `device="auto"`; nothing else in the project asks about CUDA.
+channels_last), else fp32. Every model takes `device="auto"`; nothing else in the project asks about CUDA. A number format may be asked
+for behind a slash: "cuda/fp32", "cpu/fp32", "auto/bf16".
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from core.errors import BadInput
 if TYPE_CHECKING:
     import torch
 
+FORMATS = {"fp32": "float32", "bf16": "bfloat16"}
 log = logging.getLogger(__name__)
 
 
@@ -33,10 +35,16 @@ def place(device: str = "auto") -> Placement:
     """Choose where to run.
 
     Raises:
-        BadInput: `device` is not "auto", "cpu" or an available CUDA device.
+        BadInput: `device` is not "auto", "cpu" or an available CUDA device, or what follows its slash is no number format.
+
+    >>> str(place("cpu/fp32").dtype)
+    'torch.float32'
     """
     import torch
 
+    device, slash, wanted = device.partition("/")
+    if slash and wanted not in FORMATS:
+        raise BadInput(f"device {device}/{wanted}: expected {' or '.join(map(repr, FORMATS))} behind the slash, got {wanted!r}.")
     if device not in ("auto", "cpu") and not device.startswith("cuda"):
         raise BadInput(f"device {device!r}: expected 'auto', 'cpu', 'cuda' or 'cuda:N'.")
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -48,6 +56,8 @@ def place(device: str = "auto") -> Placement:
         placement = Placement(torch.device("cpu"), torch.bfloat16, "CPU with native bf16 (AVX512-BF16 or AMX)")
     else:
         placement = Placement(torch.device("cpu"), torch.float32, "CPU without native bf16: fp32")
+    if slash:
+        placement = Placement(placement.device, getattr(torch, FORMATS[wanted]), f"{placement.reason}; {wanted} was asked for")
     log.info("models run on %s", placement.reason)
     return placement
 

@@ -100,15 +100,22 @@ class FixedMaps:
 
     def on_finest(self, maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Maps (h, w), one per stride, each read at the cells' true centres of the finest one: (strides, h, w) of that."""
+        bringing = zip(maps, self.bringing(), strict=True)
+        return np.stack([down @ one @ across.T for one, (down, across) in bringing]).astype(np.float32)
+
+    def bringing(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Per stride, matrices that read a map at the centres of the finest one's rows and columns: down @ map @ across.T."""
         from models.efficientnet_lite import CENTRES
 
         finest = self.strides[0]
         found = []
-        for one, stride in zip(maps, self.strides, strict=True):
-            pixels = (finest * np.arange(edge // finest) + CENTRES[finest] for edge in self.size)
-            down, across = (_linear((p - CENTRES[stride]) / stride, cells) for p, cells in zip(pixels, one.shape, strict=True))
-            found.append(down @ one @ across.T)
-        return np.stack(found).astype(np.float32)
+        for stride in self.strides:
+            down, across = (
+                _linear((finest * np.arange(edge // finest) + CENTRES[finest] - CENTRES[stride]) / stride, edge // stride)
+                for edge in self.size
+            )
+            found.append((down, across))
+        return found
 
     def to_pixels(self, finest: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         """A map (h, w) of the finest grid at the picture's size (height, width), linearly and rightly placed."""

@@ -82,26 +82,29 @@ def contrastive_loss(matching: Tensor, different: Tensor, weight: Tensor | None 
 
 
 def local_distance(query: Tensor, references: Tensor, *, window: int) -> Tensor:
-    """Smallest 1 − cosine (h, w) of each cell of a query to the cells around the same place in any reference.
+    """Smallest 1 − cosine (…, h, w) of each cell of a query to the cells around the same place in any reference.
 
     Args:
-        query: unit vectors (h, w, D).
-        references: unit vectors (R, h, w, D).
+        query: unit vectors (…, h, w, D), of one photo or several.
+        references: unit vectors (…, R, h, w, D).
         window: edge of the square of cells that is looked at, odd; cells beyond the map's edge are left out.
 
     >>> one = F.normalize(torch.randn(4, 5, 8, generator=torch.Generator().manual_seed(0)), dim=-1)
     >>> local_distance(one, one[None].roll(1, 1), window=1).max() > 0.1
     tensor(True)
     """
-    height, width = query.shape[:2]
-    best = query.new_full((height, width), -1.0)
+    height, width = query.shape[-3:-1]
+    best = query.new_full(query.shape[:-1], -1.0)
     reach = window // 2
-    for reference in references:
-        reference = reference.to(query.dtype)
+    # On a CPU one reference at a time stays in the cache; on a GPU all at once are fewer, larger steps.
+    several = references.shape[-4] if query.device.type == "cuda" else 1
+    for first in range(0, references.shape[-4], several):
+        some = references[..., first : first + several, :, :, :].to(query.dtype)
         for down in range(-reach, reach + 1):
             for right in range(-reach, reach + 1):
-                ours = (slice(max(0, -down), height - max(0, down)), slice(max(0, -right), width - max(0, right)))
-                theirs = (slice(max(0, down), height - max(0, -down)), slice(max(0, right), width - max(0, -right)))
-                cosine = (query[ours] * reference[theirs]).sum(dim=-1)
-                best[ours] = best[ours].maximum(cosine)
+                rows, columns = slice(max(0, -down), height - max(0, down)), slice(max(0, -right), width - max(0, right))
+                lower, further = slice(max(0, down), height - max(0, -down)), slice(max(0, right), width - max(0, -right))
+                ours, theirs = query[..., None, rows, columns, :], some[..., lower, further, :]
+                cosine = (ours * theirs).sum(dim=-1).amax(dim=-3)
+                best[..., rows, columns] = best[..., rows, columns].maximum(cosine)
     return (1 - best).clamp_min(0)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter
 from skimage import data as textures
 
 from core.errors import BadInput, NotFitted
@@ -74,6 +75,15 @@ def test_matching_equals_a_naive_loop():
                     for c in range(max(0, column - reach), min(7, column + reach + 1))
                 )
                 assert local_distance(query, references, window=window)[row, column] == pytest.approx(best, abs=1e-5)
+
+
+@pytest.mark.parametrize("window", [1, 3])
+def test_several_photos_are_matched_as_one_by_one(window):
+    queries = torch.stack([unit_map(0), unit_map(1)])
+    references = torch.stack([torch.stack([unit_map(n) for n in numbers]) for numbers in ((2, 3, 4), (5, 6, 7))])
+    found = local_distance(queries, references, window=window)
+    for one, query, some in zip(found, queries, references, strict=True):
+        assert torch.equal(one, local_distance(query, some, window=window))
 
 
 # --- retrieval ------------------------------------------------------------------------------------------------------------
@@ -244,7 +254,7 @@ def test_trained_save_and_load(tmp_path):
     loaded = CPR.load(tmp_path / "cascade.npz")
     ours, theirs = (d.score([part(9, hole=True)])[0] for d in (trained, loaded))
     assert np.array_equal(ours.heatmap, theirs.heatmap)
-    assert trained._vectors[0].shape == (3, 16, 16, 8)
+    assert trained._cascade.vectors[0].shape == (3, 16, 16, 8)
 
 
 def test_wrong_use_is_refused(tmp_path):
@@ -259,3 +269,17 @@ def test_wrong_use_is_refused(tmp_path):
     cloth = [ImageSample(name="cloth", pixels=BRICK[k : k + 96, k : k + 96]) for k in (0, 50)]
     with pytest.raises(BadInput, match="plain rim"):
         CPR(side=96, steps=0, foreground=True).fit(cloth)
+
+
+def test_the_cascade_judges_several_photos_as_one_by_one_and_blurs_as_scipy():
+    detector = CPR(side=64, steps=0, retrieved=2, foreground=False).fit([part(n) for n in range(4)])
+    cascade = detector._cascade
+    features = [
+        torch.stack(level) for level in zip(*(detector._features(detector._resized(part(n).pixels)) for n in (8, 9)), strict=True)
+    ]
+    together = cascade.strangeness(features)
+    for number in range(2):
+        alone = cascade.strangeness([level[number : number + 1] for level in features])
+        assert torch.allclose(together[number], alone[0], atol=1e-6)
+    noise = torch.rand(1, 9, 13, generator=torch.Generator().manual_seed(0))
+    assert np.allclose(cascade._blurred(noise)[0].numpy(), gaussian_filter(noise[0].numpy(), 1.0, mode="nearest"), atol=1e-6)

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from models.local_metric import LocalMetric, contrastive_loss, local_distance
-from tools.image.cpr import CPR
+from tools.image.cascade import picture_scores
+from tools.image.cpr import STRANGEST
 from tools.image.foreground import discriminant, learn_foreground
 from tools.image.retrieval import block_histograms, most_similar, nearest_code, trimmed_divergence
 
@@ -146,7 +147,7 @@ def test_local_distances_to_the_retrieved_photos(window, corner, row, end, mean,
     close(found[9, 8:14], row)
     close(found[-1, -3:], end)
     close(found.mean(), [mean])
-    assert 2 * CPR._score(found.numpy()) == pytest.approx(strangest, **NEAR)
+    assert 2 * picture_scores(found[None], STRANGEST)[0] == pytest.approx(strangest, **NEAR)
 
 
 def test_contrastive_loss():

@@ -3,7 +3,8 @@
 Source: Li et al., Target before Shooting: Accurate Anomaly Detection and Localization under One Millisecond via Cascade Patch
 Retrieval (CPR, IEEE Transactions on Image Processing 2024, arXiv 2308.06748). A cascade: whole photos are retrieved
 (`tools.image.retrieval`), then each cell is looked up near its own place in the ten retrieved photos only, by learned metrics of two
-depths (`models.local_metric`, `tools.image.cpr_training`), weighed by how much it belongs to the object (`tools.image.foreground`).
+depths (`models.local_metric`, `tools.image.cpr_training`), weighed by how much it belongs to the object (`tools.image.foreground`). What
+is learned is learned here; the look-ups are `tools.image.cascade`.
 Ours: the embedded network; defects simulated by cut and paste; minutes instead of hours of training, without any look at test photos; the
 metric may be left out.
 
@@ -29,9 +30,10 @@ from core.samples import ImageSample, Sample
 from core.scores import ImageScore
 from models.feature_levels import FixedMaps
 from tools.catalog import ROWS
+from tools.image.cascade import Cascade, picture_scores
 from tools.image.foreground import Foreground, learn_foreground
 from tools.image.patch_maps import pixels_of
-from tools.image.retrieval import Floats, block_histograms, learn_codes, most_similar
+from tools.image.retrieval import Floats, block_histograms, learn_codes
 
 if TYPE_CHECKING:
     import torch
@@ -39,12 +41,8 @@ if TYPE_CHECKING:
     from models.local_metric import LocalMetric
 
 STRIDES = (4, 8)
-WINDOWS = {4: 3, 8: 1}
-"""Edge, in cells, of the square around a place that is searched."""
 STRANGEST = 0.005
 """512 of 320² pixels in the paper."""
-BLUR_CELLS = 1.0
-"""Standard deviation of the Gaussian over the finest map: 4 pixels of the resized photo."""
 HOLD_OUT = 5
 """Each fifth normal photo is not learned from, where there are at least `ENOUGH`; these give the held-out scores."""
 ENOUGH = 20
@@ -107,9 +105,8 @@ class CPR:
         self._encoder = FixedMaps(size=(side, side), strides=STRIDES, device=device)
         self._maps: list[torch.Tensor] = []  # per stride (N, h, w, C) half, the kept normals
         self._metrics: list[LocalMetric] = []
-        self._vectors: list[torch.Tensor] = []  # per stride (N, h, w, D) half
+        self._cascade: Cascade | None = None
         self._codes: Floats = np.empty((0, 0), np.float32)
-        self._histograms: Floats = np.empty((0, 0, 0), np.float32)
         self._object: Foreground | None = None
         self._reference: NDArray[np.float32] = np.empty(0, dtype=np.float32)
 
@@ -134,17 +131,17 @@ class CPR:
         self._object = None if self.foreground is False else learn_foreground(first, seed=self.seed)
         if self.foreground and self._object is None:
             raise BadInput("foreground=True: expected photos with a plain rim around an object, got none; use foreground=None.")
-        self._histograms = np.stack([block_histograms(one, self._codes) for one in first])
+        histograms = np.stack([block_histograms(one, self._codes) for one in first])
         held_out = list(range(HOLD_OUT - 1, len(photos), HOLD_OUT)) if len(photos) >= ENOUGH else []
         learned = [number for number in range(len(photos)) if number not in held_out]
-        self._metrics = self._trained([photos[number] for number in learned], learned) if self.steps else []
-        self._embed_all()
+        self._metrics = self._trained([photos[number] for number in learned], learned, histograms) if self.steps else []
+        self._arrange()
         if len(photos) == 1:
-            scores = [self._score(self._map(self._features(copy))) for copy in _shifted(photos[0])]
+            scores = [self._judged(self._features(copy))[1] for copy in _shifted(photos[0])]
         else:
             scores = []
             for done, number in enumerate(held_out or learned, start=1):
-                scores.append(self._score(self._map([level[number] for level in self._maps], but=number)))
+                scores.append(self._judged([level[number] for level in self._maps], but=number)[1])
                 step("held-out photos", done, len(held_out or learned))
         self._reference = np.array(scores, dtype=np.float32)
         return self
@@ -157,14 +154,14 @@ class CPR:
             BadInput: an empty batch, or something that is not a photo.
         """
         require_batch(batch, ImageSample, self.spec.name)
-        if not self._vectors:
+        if self._cascade is None:
             raise NotFitted.of(self.spec.name)
         scores = []
         for number, sample in enumerate(batch, start=1):
             pixels = pixels_of(sample, self.spec.name)
-            found = self._map(self._features(self._resized(pixels)))
+            found, score = self._judged(self._features(self._resized(pixels)))
             heatmap = self._encoder.to_pixels(found, pixels.shape[0], pixels.shape[1])
-            scores.append(ImageScore(sample=sample.name, score=self._score(found), heatmap=heatmap))
+            scores.append(ImageScore(sample=sample.name, score=score, heatmap=heatmap))
             step("photos", number, len(batch))
         return scores
 
@@ -178,14 +175,14 @@ class CPR:
 
     def save(self, path: Path) -> None:
         """Write constructor values, the kept photos' features, codes, metrics and held-out scores to one npz file."""
-        if not self._vectors:
+        if self._cascade is None:
             raise NotFitted.of(self.spec.name)
         arrays: dict[str, NDArray[np.generic]] = {f"maps{level}": maps.cpu().numpy() for level, maps in enumerate(self._maps)}
         for level, metric in enumerate(self._metrics):
             arrays |= {f"metric{level}.{name}": tensor.cpu().numpy() for name, tensor in metric.state_dict().items()}
         if self._object is not None:
             arrays |= {"object": self._object.weight, "range": np.array([self._object.low, self._object.high])}
-        arrays |= {"codes": self._codes, "histograms": self._histograms, "reference": self._reference}
+        arrays |= {"codes": self._codes, "reference": self._reference}
         save_arrays(path, name=self.spec.name, parameters=parameters(self), arrays=arrays)
 
     @classmethod
@@ -203,7 +200,7 @@ class CPR:
         made = cls(**values)
         device = place(made.device).device
         made._maps = [torch.from_numpy(arrays[f"maps{level}"]).to(device) for level in range(len(STRIDES))]
-        made._codes, made._histograms, made._reference = arrays["codes"], arrays["histograms"], arrays["reference"]
+        made._codes, made._reference = arrays["codes"], arrays["reference"]
         if "object" in arrays:
             low, high = map(float, arrays["range"])
             made._object = Foreground(arrays["object"], low, high)
@@ -216,7 +213,7 @@ class CPR:
             except RuntimeError as error:
                 raise BadInput(f"{path.name!r}: its weights do not fit this version's metric; fit it anew ({error}).") from error
             made._metrics.append(metric)
-        made._embed_all()
+        made._arrange()
         return made
 
     def _resized(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -237,7 +234,7 @@ class CPR:
         channels = self._encoder.shapes()[level][0]
         return LocalMetric(channels, width=self.width, seed=self.seed + level).to(place(self.device).device).eval()
 
-    def _trained(self, photos: Sequence[NDArray[np.uint8]], numbers: list[int]) -> list[LocalMetric]:
+    def _trained(self, photos: Sequence[NDArray[np.uint8]], numbers: list[int], histograms: Floats) -> list[LocalMetric]:
         import torch
 
         from tools.image.cpr_training import make_pool, train_metric
@@ -246,7 +243,7 @@ class CPR:
             photos,
             self._encoder,
             self._codes,
-            self._histograms[numbers],
+            histograms[numbers],
             count=self.simulated,
             partners=self.retrieved,
             seed=self.seed,
@@ -287,49 +284,15 @@ class CPR:
         assert self._object is not None
         return self._object.of(_channels_first(finest))
 
-    def _embed_all(self) -> None:
-        import torch
+    def _arrange(self) -> None:
+        """Put everything the look-ups need onto the device."""
+        self._cascade = Cascade(self._maps, self._encoder, self._codes, self._object, self._metrics, self.retrieved)
 
-        self._vectors = [
-            torch.stack([self._embedded(one, level).half() for one in maps]) for level, maps in enumerate(self._maps)
-        ]
-
-    def _embedded(self, features: torch.Tensor, level: int) -> torch.Tensor:
-        """Unit vectors (h, w, D) float32 of one map (h, w, C): learned, or the raw features' 3×3 means."""
-        import torch
-        import torch.nn.functional as F
-
-        x = features.permute(2, 0, 1)[None].float()
-        with torch.inference_mode():
-            if self._metrics:
-                vectors = self._metrics[level](x)
-            else:
-                vectors = F.normalize(F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False), dim=1)
-        return torch.as_tensor(vectors[0].permute(1, 2, 0).contiguous())
-
-    def _map(self, features: list[torch.Tensor], *, but: int = -1) -> Floats:
-        """Strangeness (h, w) on the finest grid of a photo's maps; `but` is the number of the photo itself among the kept ones."""
-        from scipy.ndimage import gaussian_filter
-
-        from models.local_metric import local_distance
-
-        histogram = block_histograms(_channels_first(features[0]), self._codes)
-        found = most_similar(histogram, self._histograms, self.retrieved, but=but)
-        parts = []
-        for level, stride in enumerate(STRIDES):
-            query, references = self._embedded(features[level], level), self._vectors[level][found.tolist()]
-            parts.append(local_distance(query, references, window=WINDOWS[stride]).cpu().numpy())
-        strange = self._encoder.on_finest(parts).mean(axis=0)
-        if self._object is not None:
-            shown = [self._shown(features[0]), *(self._shown(self._maps[0][int(number)]) for number in found)]
-            strange = strange * np.maximum.reduce(shown)
-        return np.asarray(gaussian_filter(strange, BLUR_CELLS, mode="nearest"), dtype=np.float32)
-
-    @staticmethod
-    def _score(found: Floats) -> float:
-        flat = found.ravel()
-        count = max(1, round(STRANGEST * len(flat)))
-        return float(np.partition(flat, len(flat) - count)[-count:].mean())
+    def _judged(self, features: list[torch.Tensor], *, but: int = -1) -> tuple[Floats, float]:
+        """Strangeness (h, w) on the finest grid, and score, of a photo's maps; `but` is the photo's number among the kept ones."""
+        assert self._cascade is not None
+        strange = self._cascade.strangeness([one[None] for one in features], but=but)
+        return np.asarray(strange[0].cpu().numpy()), float(picture_scores(strange, STRANGEST)[0])
 
 
 def _channels_first(features: torch.Tensor) -> Floats:

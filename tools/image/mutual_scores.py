@@ -54,15 +54,19 @@ def minima(
     from models.nearest import distance
 
     ours, theirs = Partners(photos, exact=exact), Partners(normals, exact=exact)
-    count = len(photos)
-    closest = [vectors.new_empty((count - 1 + len(normals), len(vectors))) for vectors in photos]
+    count, met = len(photos), len(photos) - 1 + len(normals)
+    alike = photos[0].new_empty((count, met, len(photos[0]))) if len(set(ours.sizes)) == 1 else None
+    closest = [vectors.new_empty((met, len(vectors))) for vectors in photos] if alike is None else list(alike)
     for i in range(count):
         for group in ours.groups(i + 1, ours.factors[i], single=window is not None):
             near = None if window is None else Window(grids[i], grids[group.start], window)
             forward, backward = both_ways(ours.factors[i], ours, group, near)
             closest[i][group.start - 1 : group.stop - 1] = forward
-            for j, found in zip(range(group.start, group.stop), backward, strict=True):
-                closest[j][i] = found
+            if alike is None:
+                for j, found in zip(group, backward, strict=True):
+                    closest[j][i] = found
+            else:  # one step for the whole run: on a GPU, steps are what time goes into
+                alike[group.start : group.stop, i] = backward
         for group in theirs.groups(0, ours.factors[i], single=window is not None):
             near = None if window is None else Window(grids[i], normal_grids[group.start], window)
             closest[i][count - 1 + group.start : count - 1 + group.stop] = one_way(ours.factors[i], theirs, group, near)
@@ -96,9 +100,13 @@ class Partners:
         assert self.all is not None
         return self.all[self.starts[group.start] : self.starts[group.stop]]
 
-    def units(self, group: range, like: torch.Tensor) -> torch.Tensor:
-        """(photos, 1) what a raw product with each photo of the run is multiplied by."""
-        return like.new_tensor([self.factors[j].unit for j in group])[:, None]
+    def cosines(self, raw: torch.Tensor, ours: Factor, group: range) -> torch.Tensor:
+        """Raw products (photos, …) of a run with ours as cosines."""
+        import torch
+
+        if ours.left is None:
+            return raw
+        return raw * torch.tensor([ours.unit * self.factors[j].unit for j in group])[:, None]
 
 
 def lowest_mean(table: torch.Tensor, share: float, kept: NDArray[np.bool_] | None = None) -> torch.Tensor:
@@ -162,29 +170,37 @@ def _apart(ours: int, theirs: int, cells: int) -> torch.Tensor:
 
 def both_ways(ours: Factor, partners: Partners, group: range, window: Window | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Largest cosine (photos, P) of each of our rows with each photo of the run, and (photos, Q) of its rows with ours."""
-    import torch
-
     theirs = partners.of(group)
     forward: list[torch.Tensor] = []
     backward: torch.Tensor | None = None
     for low, high, raw in _products(ours, theirs, window, partners.space):
+        forward.append(_best_of_each(raw, len(group)))
+        best = raw.amax(dim=0)
+        if backward is None and high - low == len(theirs):
+            backward = best
+            continue
         if backward is None:
             backward = raw.new_full((len(theirs),), _least(raw))
-        forward.append(raw.view(len(raw), len(group), -1).amax(dim=2))
-        backward[low:high] = backward[low:high].maximum(raw.amax(dim=0))
+        backward[low:high] = backward[low:high].maximum(best)
     assert backward is not None
-    here = torch.cat(forward).T.float()
-    units = partners.units(group, here) * ours.unit
-    return here * units, backward.view(len(group), -1).float() * units
+    return partners.cosines(_joined(forward), ours, group), partners.cosines(backward.view(len(group), -1), ours, group)
 
 
 def one_way(ours: Factor, partners: Partners, group: range, window: Window | None = None) -> torch.Tensor:
     """Largest cosine (photos, P) of each of our rows with each photo of the run."""
+    products = _products(ours, partners.of(group), window, partners.space)
+    return partners.cosines(_joined([_best_of_each(raw, len(group)) for _, _, raw in products]), ours, group)
+
+
+def _best_of_each(raw: torch.Tensor, photos: int) -> torch.Tensor:
+    """Largest raw product (rows, photos) of each row with each photo of a run."""
+    return raw.view(len(raw), photos, -1).amax(dim=2)
+
+
+def _joined(tiles: list[torch.Tensor]) -> torch.Tensor:
     import torch
 
-    products = _products(ours, partners.of(group), window, partners.space)
-    here = torch.cat([raw.view(len(raw), len(group), -1).amax(dim=2) for _, _, raw in products]).T.float()
-    return here * (partners.units(group, here) * ours.unit)
+    return (tiles[0] if len(tiles) == 1 else torch.cat(tiles)).T
 
 
 def _products(ours: Factor, theirs: Factor, window: Window | None, space: Space) -> Iterator[tuple[int, int, torch.Tensor]]:

@@ -12,9 +12,13 @@ map's edge where blocks do not divide it evenly; divergences in nats.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 Floats = NDArray[np.float32]
 
@@ -63,9 +67,18 @@ def nearest_code(features: Floats, codes: Floats) -> NDArray[np.int64]:
     >>> nearest_code(np.array([[0.0, 9.0]], np.float32), np.array([[1.0], [8.0]], np.float32)).tolist()
     [0, 1]
     """
-    flat = features.reshape(len(features), -1)
-    distance = (codes * codes).sum(axis=1)[:, None] - 2 * codes @ flat
-    return np.asarray(distance.argmin(axis=0).reshape(features.shape[1:]), dtype=np.int64)
+    import torch
+
+    flat = torch.from_numpy(features.reshape(1, len(features), -1))
+    found = code_maps(flat, torch.from_numpy(codes))[0].numpy().reshape(features.shape[1:])
+    return np.asarray(found, dtype=np.int64)
+
+
+def code_maps(features: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    """Number of the nearest code (K, C) for features (N, C, …) of several photos: (N, …)."""
+    flat = features.flatten(2)
+    distance = (codes * codes).sum(dim=1)[:, None] - 2 * codes @ flat
+    return distance.argmin(dim=1).view(len(features), *features.shape[2:])
 
 
 def block_histograms(features: Floats, codes: Floats, *, blocks: int = BLOCKS) -> Floats:
@@ -75,13 +88,22 @@ def block_histograms(features: Floats, codes: Floats, *, blocks: int = BLOCKS) -
     >>> block_histograms(halves, np.array([[0.0], [1.0]], np.float32), blocks=1).tolist()
     [[0.0, 0.5, 0.5]]
     """
-    found = nearest_code(features, codes) + 1
-    high, wide = (-(-edge // blocks) for edge in found.shape)
-    padded = np.zeros((high * blocks, wide * blocks), dtype=np.int64)
-    padded[: found.shape[0], : found.shape[1]] = found
-    cut = padded.reshape(blocks, high, blocks, wide).transpose(0, 2, 1, 3).reshape(blocks * blocks, -1)
-    counts = (cut[:, :, None] == np.arange(len(codes) + 1)).sum(axis=1)
-    return np.asarray(counts / cut.shape[1], dtype=np.float32)
+    import torch
+
+    found = histograms(torch.from_numpy(features[None]), torch.from_numpy(codes), blocks=blocks)
+    return np.asarray(found[0].numpy(), dtype=np.float32)
+
+
+def histograms(features: torch.Tensor, codes: torch.Tensor, *, blocks: int = BLOCKS) -> torch.Tensor:
+    """Histograms (N, blocks², K + 1) of the feature maps (N, C, h, w) of several photos."""
+    from torch.nn.functional import one_hot, pad
+
+    found = code_maps(features, codes) + 1
+    count, rows, columns = found.shape
+    high, wide = -(-rows // blocks), -(-columns // blocks)
+    padded = pad(found, (0, wide * blocks - columns, 0, high * blocks - rows))
+    cut = padded.view(count, blocks, high, blocks, wide).transpose(2, 3).reshape(count, blocks * blocks, -1)
+    return one_hot(cut, len(codes) + 1).float().mean(dim=2)
 
 
 def trimmed_divergence(query: Floats, references: Floats, *, kept: float = KEPT) -> Floats:
@@ -91,18 +113,35 @@ def trimmed_divergence(query: Floats, references: Floats, *, kept: float = KEPT)
     >>> trimmed_divergence(same, np.stack([same, [[0.25, 0.75]]]).astype(np.float32)).tolist()
     [0.0, 0.1438...]
     """
-    q = query.astype(np.float64) + TINY
-    log = np.log(references.astype(np.float64) + TINY)
-    entropy = (q * np.log(q)).sum(axis=1)
-    divergence = entropy[None] - np.einsum("bk,rbk->rb", q, log)
-    count = max(1, round(kept * divergence.shape[1]))
-    return np.asarray(np.sort(divergence, axis=1)[:, :count].sum(axis=1), dtype=np.float32)
+    import torch
+
+    found = divergences(torch.from_numpy(query[None]), torch.from_numpy(references), kept=kept)
+    return np.asarray(found[0].numpy(), dtype=np.float32)
+
+
+def divergences(queries: torch.Tensor, references: torch.Tensor, *, kept: float = KEPT) -> torch.Tensor:
+    """The same for several photos' histograms (N, B, K): (N, R) float64."""
+    import torch
+
+    q = queries.double() + TINY
+    log = (references.double() + TINY).log()
+    divergence = (q * q.log()).sum(dim=2)[:, None] - torch.einsum("nbk,rbk->nrb", q, log)
+    count = max(1, round(kept * divergence.shape[2]))
+    return divergence.sort(dim=2).values[:, :, :count].sum(dim=2)
 
 
 def most_similar(query: Floats, references: Floats, count: int, *, but: int = -1) -> NDArray[np.int64]:
     """Numbers of the `count` most similar references, most similar first, never reference number `but`."""
-    divergence = trimmed_divergence(query, references)
+    import torch
+
+    found = retrieved(torch.from_numpy(query[None]), torch.from_numpy(references), count, but=but)
+    return np.asarray(found[0].numpy(), dtype=np.int64)
+
+
+def retrieved(queries: torch.Tensor, references: torch.Tensor, count: int, *, but: int = -1) -> torch.Tensor:
+    """The same for several photos' histograms (N, B, K): (N, count)."""
+    divergence = divergences(queries, references)
     if but >= 0:
-        divergence[but] = np.inf
+        divergence[:, but] = float("inf")
         count = min(count, len(references) - 1)
-    return np.asarray(np.argsort(divergence, kind="stable")[:count], dtype=np.int64)
+    return divergence.argsort(dim=1, stable=True)[:, :count]
