@@ -30,7 +30,7 @@ from tools.image.mutual_scores import lowest_mean, minima
 from tools.image.neighbourhoods import averaged
 
 if TYPE_CHECKING:
-    pass
+    import torch
 
 FORMATS = ("bf16", "fp32")
 PHOTOS, CELLS, CHANNELS, LAYERS = 200, 37, 1024, 4
