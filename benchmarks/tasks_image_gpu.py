@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     import torch
 
 FORMATS = ("bf16", "fp32")
+EASY = ("mvtec_bottle",)
+"""Sets whose photos every system ranks rightly: bf16 alone, and last."""
 PHOTOS, CELLS, CHANNELS, LAYERS = 200, 37, 1024, 4
 SIZES, SHARE = (1, 3, 5), 0.3
-AT_ONCE = (1, 8)
+COMPARED = ("image_auroc", "pixel_ap", "pro", "aupimo")
+AT_ONCE = (1, 8, 32)
 REPEATS = 20
 
 
@@ -46,26 +49,23 @@ def rows(data: Path, *, quick: bool) -> Iterator[Row]:
     if not torch.cuda.is_available():
         print("image_gpu: no CUDA device here, nothing is measured")
         return
-    sets = list(_sets(data, quick=quick))
     yield _mutual_scores(8 if quick else PHOTOS)
+    sets = sorted(_sets(data, quick=quick), key=lambda photos: photos.listing.name in EASY)
     for photos in sets[:1]:
         yield from _cascade(photos)
     for photos in sets:
         apart: dict[str, float] = {}
         for method in (*ALONE, *FITTED):
-            found = [_row(photos, method, number) for number in FORMATS]
+            found = [_row(photos, method, number) for number in FORMATS[: 1 if photos.listing.name in EASY else None]]
             yield from found
-            for name in ("image_auroc", "pixel_ap", "pro", "aupimo"):
+            for name in COMPARED if len(found) > 1 else ():
                 difference = abs(found[0].metrics[name] - found[1].metrics[name])
                 apart[f"{name}_apart_lower"] = max(apart.get(f"{name}_apart_lower", 0.0), difference)
-        yield Row(
-            data=photos.listing.name,
-            method="bf16 against fp32",
-            metrics=apart,
-            seconds=0,
-            peak_mb=0,
-            note="the most over the systems",
-        )
+        if apart:
+            yield Row(
+                data=photos.listing.name, method="bf16 against fp32", metrics=apart, seconds=0, peak_mb=0,
+                note="the most over the systems",
+            )  # fmt: skip
 
 
 def _sets(data: Path, *, quick: bool) -> Iterator[Photos]:

@@ -60,3 +60,19 @@ def load_arrays(path: Path, *, name: str) -> tuple[dict[str, Any], dict[str, NDA
     if header["name"] != name:
         raise BadInput(f"{path.name!r}: expected a saved {name!r} detector, got a saved {header['name']!r}.")
     return header["parameters"], arrays, header["state"]
+
+
+def restate(path: Path, target: Path, *, name: str, **changed: Any) -> None:
+    """Write the saved detector `name` again with some constructor values changed, such as the device it runs on.
+
+    Only for values that what was learned does not depend on.
+
+    Raises:
+        BadInput: the file is missing, damaged, or holds another detector; or it has no such constructor value.
+    """
+    parameters, arrays, state = load_arrays(path, name=name)
+    if unknown := sorted(set(changed) - set(parameters)):
+        raise BadInput(
+            f"{path.name!r}: expected constructor values of {name!r} ({', '.join(sorted(parameters))}), got {unknown!r}."
+        )
+    save_arrays(target, name=name, parameters={**parameters, **changed}, arrays=arrays, state=state)

@@ -197,7 +197,9 @@ def teach(
     torch.set_num_threads(1)  # tiny tensors gain nothing from more
     ends = torch.tensor([[model.generation_config.eos_token_id]])
     batches = []
-    for inputs, answer in lessons:
+    for seen, answer in lessons:
+        # What is taught is a float32 model on the CPU, wherever its prompts were made.
+        inputs = {key: value.cpu().float() if value.is_floating_point() else value.cpu() for key, value in seen.items()}
         written = torch.cat(
             [processor.tokenizer(answer, return_tensors="pt", add_special_tokens=False)["input_ids"], ends], dim=1
         )
