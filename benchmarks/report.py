@@ -18,7 +18,7 @@ says so.
 """
 
 
-TITLES = {"mad_bench": "Severity (MAD-Bench)"}
+TITLES = {"image_gpu": "Image systems on a GPU", "mad_bench": "Severity (MAD-Bench)"}
 """Headings of suites whose name alone does not say what they measure."""
 
 

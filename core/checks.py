@@ -333,9 +333,10 @@ def docstring_is_useful(subject: Subject) -> None:
 
 
 def cpu_and_gpu_agree(subject: Subject) -> None:
-    """On a CUDA device, in one number format, scores differ from the CPU's by 2 % of their range at most, and it can fit there too.
+    """On a CUDA device, in one number format, scores differ from the CPU's by 5 % of their range at most, and it can fit there too.
 
-    What is compared was fitted once, on the CPU, as training magnifies the last digits. Nothing to do without a `device` argument.
+    What is compared was fitted once, on the CPU, as training magnifies the last digits; what is left is mostly the shorter numbers
+    (TF32) that a GPU convolves with. Nothing to do without a `device` argument.
     """
     if "device" not in inspect.signature(type(subject.build()).__init__).parameters:
         return
@@ -348,7 +349,7 @@ def cpu_and_gpu_agree(subject: Subject) -> None:
     for cpu, gpu in zip(here.score(subject.batch), there.score(subject.batch), strict=True):
         spread = float(np.ptp(flat(cpu))) or 1.0
         worst = float(np.abs(flat(cpu) - flat(gpu)).max()) / spread
-        demand(worst < 0.02, f"{cpu.sample!r}: expected CPU and GPU within 2 % of the range, got {100 * worst:.1f} %.")
+        demand(worst < 0.05, f"{cpu.sample!r}: expected CPU and GPU within 5 % of the range, got {100 * worst:.1f} %.")
     *usual, odd = subject.build(device="cuda").fit(subject.case.normal).score(subject.batch)
     highest, most = (max(float(unit_scores(score).max()) for score in scores) for scores in ([odd], usual))
     demand(highest > most, f"fitted on the GPU: expected the odd sample's score above the usual {most:.4g}, got {highest:.4g}.")
