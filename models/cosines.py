@@ -30,7 +30,7 @@ SMALLEST = 0.05
 """Least `largest`: with smaller ones the sums of unit vectors could leave 32 bits."""
 NARROW = 16
 """Vectors shorter than this are multiplied in float32: nothing is gained, and products of single bytes come out wrong (torch 2.13)."""
-TILES = {"float": 200_000, "bytes": 1_300_000, "half": 64_000_000}
+TILES = {"float": 200_000, "bytes": 2_600_000, "half": 64_000_000}
 """Products held at once: what is reduced in both directions must still be in the cache (of a CPU's core, of a GPU)."""
 
 
