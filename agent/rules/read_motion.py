@@ -11,33 +11,80 @@ from agent.rules.conditions import MotionCondition, Predicate
 from agent.rules.numbers import find_lasting
 from agent.rules.picture_words import ALL_LABELS, BARE_OF, SUBJECT, label_of, missed_words, unit_of
 
+
+def _forms(*verbs: str) -> str:
+    """Alternatives for all forms of verbs; an irregular one is given as "base past participle".
+
+    >>> _forms("fall fell fallen", "trip", "carry")
+    'fall(?:s|ing)?|fell|fallen|trip(?:s|ping|ped)?|carr(?:y|ies|ying|ied)'
+    """
+    found = []
+    for verb in verbs:
+        base, *irregular = verb.split()
+        past = "" if irregular else "ed"
+        if base.endswith("y") and base[-2] not in "aeou":
+            forms = [f"{base[:-1]}(?:y|ies|ying{'|ied' if past else ''})"]
+        elif base.endswith("ie"):
+            forms = [f"{base[:-2]}(?:ie|ies|ying{'|ied' if past else ''})"]
+        elif base.endswith("e"):
+            forms = [f"{base[:-1]}(?:e|es|ing{'|ed' if past else ''})"]
+        else:
+            end = "es" if base.endswith(("s", "sh", "ch", "x", "go")) else "s"
+            more = base[-1] if re.fullmatch(r"[^aeiou]{1,3}[aeiou][bgmnpt]", base) else ""
+            forms = [f"{base}(?:{end}|{more}ing{f'|{more}ed' if past else ''})?"]
+        found += [*forms, *irregular]
+    return "|".join(found)
+
+
+def _with(verbs: str, after: str) -> str:
+    """A verb's forms followed by something."""
+    return f"(?:{_forms(*verbs.split('; '))}) {after}"
+
+
+_GOING = _forms(
+    "go went gone", "walk", "step", "run ran", "come came", "drive drove driven", "ride rode ridden", "move", "travel"
+)
+_COMING = _forms("come came", "get got gotten", "stand stood")
 _ACTS: tuple[tuple[Predicate, str], ...] = (
-    ("is left behind", r"(?:is |are |was |being )?(?:left (?:behind|alone|unattended|lying around|standing around)"
-        r"|abandoned|unattended|forgotten)|leav(?:es|ing|e) (?:an? |the |their |his |her )?(?:\w+ )?(?:behind|unattended)"),
-    ("goes the wrong way", r"(?:go(?:es|ing)?|driv(?:es|ing|e)|mov(?:es|ing|e)|walk(?:s|ing)?|rid(?:es|ing|e)|travel(?:s"
-        r"|ling)?|run(?:s|ning)?)? ?(?:in the wrong direction|(?:in )?the wrong way|against (?:the )?(?:traffic|flow"
-        r"|direction|arrows?)|in the opposite direction|backwards)"),
-    ("is too close to", r"(?:is |are |come(?:s)? |coming |get(?:s|ting)? |be )?(?:too close(?: to| together)?"
+    ("is left behind", r"(?:is |are |was |been |being )?(?:left (?:behind|alone|unattended|lying around|standing around)"
+        r"|abandoned|unattended|forgotten)|(?:leav(?:es|ing|e)|left) (?:an? |the |their |his |her )?(?:\w+ )?(?:behind|unattended)"),
+    ("goes the wrong way", rf"(?:{_GOING})? ?(?:in the wrong direction|(?:in )?the wrong way"
+        r"|against (?:the )?(?:traffic|flow|direction|arrows?)|in the opposite direction|backwards)"),
+    ("is too close to", rf"(?:is |are |was |been |be |(?:{_COMING}) )?(?:too close(?: to| together)?"
         r"|closer (?:to .{1,30}? )?than|less than .{1,12} (?:from|apart|away from))"),
-    ("enters", r"enter(?:s|ed|ing)?|go(?:es|ing)? in(?:to|side)|walk(?:s|ing)? in(?:to)?|step(?:s|ping)? (?:on|in)(?:to)?"
-        r"|cross(?:es|ed|ing)?(?: into| over)?|intrud(?:es|ing|e)(?: into)?|trespass(?:es|ing)?(?: on| in)?|com(?:es"
-        r"|ing) into|driv(?:es|ing|e) (?:in|on)to|reach(?:es|ing)? into|approach(?:es|ing)?"),
-    ("leaves", r"leav(?:es|ing|e)|exit(?:s|ing)?|walk(?:s|ing)? out(?: of)?|go(?:es|ing)? out(?: of)?"),
-    ("fights", r"fight(?:s|ing)?|brawl(?:s|ing)?|punch(?:es|ing)?|hit(?:s|ting)?|attack(?:s|ing)?|kick(?:s|ing)?|push(?:es"
-        r"|ing)?|beat(?:s|ing)?"),
-    ("falls", r"fall(?:s|ing)?(?: down| over)?|fell(?: down)?|collaps(?:es|ing|e)|l(?:ies|ying) (?:on|down)|faint(?:s|ing)?"
-        r"|trip(?:s|ping)?|lay(?:s|ing)? on"),
-    ("climbs", r"climb(?:s|ing)?(?: over| on| up| onto)?|jump(?:s|ing)?(?: over| onto)?"),
-    ("crowds", r"crowd(?:s|ing)?(?: of)?|gather(?:s|ing)?|group(?:s)? of|queue(?:s|ing)?|throng|assemble"),
-    ("runs", r"run(?:s|ning)?|sprint(?:s|ing)?|rush(?:es|ing)?|rac(?:es|ing)|mov(?:es|ing|e) (?:too )?(?:fast|quickly)"
-        r"|driv(?:es|ing|e) (?:too )?fast|speed(?:s|ing)"),
-    ("stays", r"stay(?:s|ing|ed)?|loiter(?:s|ing)?|remain(?:s|ing)?|linger(?:s|ing)?|stand(?:s|ing)?(?: still| around)?"
-        r"|wait(?:s|ing)?|park(?:s|ed|ing)?|sit(?:s|ting)?|hang(?:s|ing)? around|is still|motionless|sleep(?:s|ing)?"),
-    ("stops", r"stop(?:s|ped|ping)?|halt(?:s|ing)?|brak(?:es|ing)"),
-    ("touches", r"touch(?:es|ing)?|grab(?:s|bing)?|collid(?:es|ing|e) with|hits|bump(?:s|ing)? into|crash(?:es|ing)? into"),
-    ("carries", r"carr(?:ies|ying|y)|tak(?:es|ing) away|steal(?:s|ing)?|pick(?:s|ing)? up|remov(?:es|ing)"),
-    ("is near", r"(?:is |are |stand(?:s|ing)? |work(?:s|ing)? )?(?:near(?:by)?(?: to)?|next to|close to|beside|by (?=the )"
-        r"|around (?=the )|at (?=the (?:press|machine|robot|saw|conveyor|oven|tank|engine|crane))|in front of"
+    ("enters", "|".join((
+        _forms("enter", "approach"), rf"(?:{_forms('cross')})(?: into| over)?", rf"(?:{_forms('intrude')})(?: into)?",
+        r"trespass(?:es|ing|ed)?(?: on| in)?", _with("go went gone", "in(?:to|side)"), _with("walk", "in(?:to)?"),
+        _with("step", "(?:on|in)(?:to)?"), _with("drive drove driven", "(?:in|on)to"),
+        _with("come came; climb; break broke broken; get got; reach", "into"),
+    ))),
+    ("leaves", "|".join((_forms("leave left", "exit"), _with("walk; go went gone; run ran; come came", "out(?: of)?")))),
+    ("fights", _forms(
+        "fight fought", "brawl", "punch", "hit hit", "attack", "kick", "push", "beat beaten", "slap", "scuffle", "wrestle",
+    )),
+    ("falls", "|".join((
+        rf"(?:{_forms('fall fell fallen', 'topple', 'tumble', 'keel')})(?: down| over)?",
+        _forms("collapse", "faint", "trip", "slip", "stumble"), _with("pass", "out"),
+        r"(?:l(?:ies|ying|ie)|lay|lain) (?:on|down)|lay(?:s|ing)? on",
+        _with("drop; sink sank sunk; go went gone", "to the (?:floor|ground)"),
+    ))),
+    ("climbs", rf"(?:{_forms('climb')})(?: over| on| up| onto)?|(?:{_forms('jump')})(?: over| onto)?"),
+    ("crowds", rf"(?:{_forms('crowd')})(?: of)?|{_forms('gather', 'queue', 'assemble')}|group(?:s)? of|throng"),
+    ("runs", "|".join((
+        _forms("run ran", "sprint", "rush", "flee fled"), r"rac(?:es|ing|ed)|speed(?:s|ing)|sped",
+        _with("move; go went gone; drive drove driven; walk", "(?:too )?(?:fast|quickly)"),
+    ))),
+    ("stays", "|".join((
+        rf"(?:{_forms('stand stood')})(?: still| around)?|is still|motionless", _with("hang hung", "around"),
+        _forms("stay", "loiter", "remain", "linger", "wait", "park", "sit sat", "sleep slept"),
+    ))),
+    ("stops", _forms("stop", "halt", "brake")),
+    ("touches", "|".join((_forms("touch", "grab"), _with("collide", "with"), "hits", _with("bump; crash; run ran", "into")))),
+    ("carries", "|".join((
+        _forms("carry", "steal stole stolen", "remove"), _with("take took taken", "away"), _with("pick", "up"),
+    ))),
+    ("is near", rf"(?:is |are |was |been |(?:{_forms('stand stood', 'work')}) )?(?:near(?:by)?(?: to)?|next to|close to|beside"
+        r"|by (?=the )|around (?=the )|at (?=the (?:press|machine|robot|saw|conveyor|oven|tank|engine|crane))|in front of"
         r"|behind (?=the ))"),
 )  # fmt: skip
 _ZONE = re.compile(

@@ -78,3 +78,17 @@ def test_a_fall_in_a_real_clip(clip: str, start: str, tmp_path: Path) -> None:
     session.close()
     assert reply.answer.startswith(start)
     assert ("`person 1 falls at 2.3" in reply.answer) == (start[:3] == "Yes")
+
+
+@pytest.mark.parametrize(
+    ("said", "predicate"),
+    [
+        ("anyone fallen", "falls"), ("a person collapsed", "falls"), ("someone slipped", "falls"), ("a worker dropped to the floor", "falls"),
+        ("a man ran", "runs"), ("a person walked too fast", "runs"), ("somebody has exited the zone", "leaves"),
+        ("people gathered", "crowds"), ("two people fought", "fights"), ("a car stopped", "stops"), ("a person sat", "stays"),
+        ("someone picked up a bag", "carries"), ("somebody left a bag behind", "is left behind"), ("a dog came into the yard", "enters"),
+        ("a cyclist rode the wrong way", "goes the wrong way"), ("a person jumped over the fence", "climbs"),
+    ],
+)  # fmt: skip
+def test_an_act_is_understood_in_any_tense(said: str, predicate: str) -> None:
+    assert read_motion(said)[0].predicate == predicate
