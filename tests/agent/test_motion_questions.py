@@ -11,6 +11,7 @@ from agent.lookups.motions import motion
 from agent.lookups.scope import Scope
 from agent.question import TimeRange
 from agent.reading.sights import Asked
+from agent.rules.read_motion import read_motion
 from agent.session import Session
 from agent.telling.lookup import tell
 from core.samples import VideoClip
@@ -83,7 +84,8 @@ def test_a_fall_in_a_real_clip(clip: str, start: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "predicate"),
     [
-        ("anyone fallen", "falls"), ("a person collapsed", "falls"), ("someone slipped", "falls"), ("a worker dropped to the floor", "falls"),
+        ("anyone fallen", "falls"), ("a person collapsed", "falls"), ("someone slipped", "falls"),
+        ("a worker dropped to the floor", "falls"),
         ("a man ran", "runs"), ("a person walked too fast", "runs"), ("somebody has exited the zone", "leaves"),
         ("people gathered", "crowds"), ("two people fought", "fights"), ("a car stopped", "stops"), ("a person sat", "stays"),
         ("someone picked up a bag", "carries"), ("somebody left a bag behind", "is left behind"), ("a dog came into the yard", "enters"),
