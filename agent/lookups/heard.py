@@ -189,7 +189,11 @@ def _total(request: Request, source: Source, inv: Investigation | None, store: E
 
 
 def _still(request: Request, source: Source, inv: Investigation | None, store: EvidenceStore) -> Iterator[Evidence]:
-    if inv is not None:
+    if request.times:
+        yield from _times(request, source, inv, store)
+    elif named := list(_channel(request, source, inv, store)):
+        yield from named
+    elif inv is not None:
         yield stretches.still(inv, source, whether=not {"which", "what", "when"} & set(request.intents))
 
 

@@ -51,7 +51,7 @@ SHARE = 0.95
 """Wanted of every set."""
 LOOKED_AT = ("first", "second", "third", "own", "fourth")
 BLIND = ("fifth", "sixth")
-REACHED = {"fifth": 0.85, "sixth": 0.70}
+REACHED = {"fifth": 0.85, "sixth": 0.74}
 """Bars of the blind sets, below what they reached when they came."""
 MISSPELT = 0.92
 """Of questions with one letter wrong in one word; 0.79 when only a short list of words was mended."""
