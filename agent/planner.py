@@ -60,6 +60,8 @@ def hindrance(detector: DetectorSpec, source: Source, normals: Sequence[Source])
     """
     if detector.kind != source.kind:
         return f"it judges {detector.kind}, not {source.kind}"
+    if detector.labelled:
+        return f"it learns from abnormal examples too: telltale detect {detector.name} INPUT --normal … --abnormal … --out DIR"
     if detector.needs_fit and not _count(normals, source.kind):
         return "it needs normal references, and none of this kind were given"
     if detector.transductive and len(source.samples) < MUTUAL_FROM:

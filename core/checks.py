@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.archive import restate
-from core.detector import Detector, DetectorSpec, parameters
+from core.detector import Detector, DetectorSpec, parameters, teach
 from core.errors import BadInput, NotFitted
 from core.evidence import Evidence, Whole
 from core.registry import Catalogue
@@ -42,7 +42,7 @@ from core.score_shapes import (
     widened,
 )
 from core.scores import Score
-from core.synthetic import FLAVOURS, Case, anything, case
+from core.synthetic import FLAVOURS, Case, anything, case, examples
 
 HEAVY = ("torch", "torchvision", "timm", "transformers", "sentence_transformers", "sklearn", "matplotlib")
 """Packages that building a detector must not import."""
@@ -81,7 +81,16 @@ class Subject:
     @cached_property
     def fitted(self) -> Detector:
         """A detector fitted on the normal samples."""
-        return self.build().fit(self.case.normal)
+        return self.taught(self.build())
+
+    def taught(self, detector: Detector, normal: Sequence[Sample] | None = None) -> Detector:
+        """The detector, fitted on the normal samples, or others, and with abnormal ones where it learns from these too."""
+        return teach(detector, self.case.normal if normal is None else normal, self.abnormal)
+
+    @cached_property
+    def abnormal(self) -> tuple[Sample, ...]:
+        """Abnormal samples to learn from."""
+        return examples(self.spec.kind) if self.spec.labelled else ()
 
     @cached_property
     def ready(self) -> Detector:
@@ -174,7 +183,9 @@ def unfitted_is_refused_or_scores(subject: Subject) -> None:
 def empty_batch_is_refused(subject: Subject) -> None:
     """`score([])` and `fit([])` raise BadInput."""
     _demand_bad_input(lambda: subject.fitted.score([]), "score of an empty batch")
-    _demand_bad_input(lambda: subject.build().fit([]), "fit on an empty batch")
+    _demand_bad_input(lambda: subject.taught(subject.build(), []), "fit on an empty batch")
+    if subject.spec.labelled:
+        _demand_bad_input(lambda: subject.build().fit(subject.case.normal), "fit without abnormal samples")
 
 
 def results_fit_samples(subject: Subject) -> None:
@@ -187,14 +198,14 @@ def results_fit_samples(subject: Subject) -> None:
 def inputs_stay_untouched(subject: Subject) -> None:
     """Neither `fit` nor `score` changes what it was given."""
     before = [_fingerprint(sample) for sample in (*subject.case.normal, *subject.batch)]
-    subject.build().fit(subject.case.normal).score(subject.batch)
+    subject.taught(subject.build()).score(subject.batch)
     after = [_fingerprint(sample) for sample in (*subject.case.normal, *subject.batch)]
     demand(before == after, "expected untouched inputs, but fit or score changed a sample.")
 
 
 def same_twice(subject: Subject) -> None:
     """Two detectors with the same values, fitted and asked alike, answer equally to the last bit."""
-    again = subject.build().fit(subject.case.normal).score(subject.batch)
+    again = subject.taught(subject.build()).score(subject.batch)
     _demand_equal(subject.scores, again, "a second detector", exact=True)
 
 
@@ -213,7 +224,7 @@ def alone_as_in_batch(subject: Subject) -> None:
 
 def refit_replaces(subject: Subject) -> None:
     """A second `fit` replaces the first: fitting on other normals in between leaves no trace."""
-    twice = subject.build().fit(subject.case.unseen).fit(subject.case.normal)
+    twice = subject.taught(subject.taught(subject.build(), subject.case.unseen))
     _demand_equal(subject.scores, twice.score(subject.batch), "a detector fitted before on something else", exact=True)
 
 
@@ -340,7 +351,7 @@ def cpu_and_gpu_agree(subject: Subject) -> None:
     """
     if "device" not in inspect.signature(type(subject.build()).__init__).parameters:
         return
-    here = subject.build(device="cpu/fp32").fit(subject.case.normal)
+    here = subject.taught(subject.build(device="cpu/fp32"))
     with tempfile.TemporaryDirectory() as folder:
         kept, moved = Path(folder, "kept.npz"), Path(folder, "moved.npz")
         here.save(kept)
@@ -350,7 +361,7 @@ def cpu_and_gpu_agree(subject: Subject) -> None:
         spread = float(np.ptp(flat(cpu))) or 1.0
         worst = float(np.abs(flat(cpu) - flat(gpu)).max()) / spread
         demand(worst < 0.05, f"{cpu.sample!r}: expected CPU and GPU within 5 % of the range, got {100 * worst:.1f} %.")
-    *usual, odd = subject.build(device="cuda").fit(subject.case.normal).score(subject.batch)
+    *usual, odd = subject.taught(subject.build(device="cuda")).score(subject.batch)
     highest, most = (max(float(unit_scores(score).max()) for score in scores) for scores in ([odd], usual))
     demand(highest > most, f"fitted on the GPU: expected the odd sample's score above the usual {most:.4g}, got {highest:.4g}.")
 

@@ -43,6 +43,8 @@ class DetectorSpec:
     paper: str
     licence: str
     version: str = "1"
+    labelled: bool = False
+    """True: `fit(normal, abnormal)` also takes samples that are known to hold something abnormal, and needs some."""
 
     def as_row(self) -> dict[str, Any]:
         """The row as plain values."""
@@ -78,6 +80,28 @@ class Detector(Protocol):
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote."""
         ...
+
+
+@runtime_checkable
+class LabelledDetector(Detector, Protocol):
+    """A detector whose spec says `labelled`."""
+
+    def fit(self, normal: Sequence[Sample], abnormal: Sequence[Sample] = ()) -> Self:
+        """Learn what sets abnormal samples apart from normal ones; BadInput without samples of both kinds."""
+        ...
+
+
+def teach(detector: Detector, normal: Sequence[Sample], abnormal: Sequence[Sample] = ()) -> Detector:
+    """Fit a detector of either kind; `abnormal` samples reach those that learn from them.
+
+    Raises:
+        BadInput: what `fit` raises, and abnormal samples for a detector that learns from normal ones only.
+    """
+    if isinstance(detector, LabelledDetector) and detector.spec.labelled:
+        return detector.fit(normal, abnormal)
+    if len(abnormal):
+        raise BadInput(f"{detector.spec.name!r} learns from normal samples only, got {len(abnormal)} abnormal ones as well.")
+    return detector.fit(normal)
 
 
 def parameters(detector: Detector) -> dict[str, Any]:

@@ -53,6 +53,15 @@ def case(kind: Kind, *, seed: int = 0) -> Case:
     return Case(kind=kind, normal=normal, unseen=unseen, odd=_one(kind, "odd", rngs[-1], odd=True), mask=_mask(kind))
 
 
+def examples(kind: Kind, count: int = 2, *, seed: int = 1) -> tuple[Sample, ...]:
+    """Other samples with the same anomaly, for detectors that learn from abnormal samples too.
+
+    >>> [sample.name for sample in examples("video")]
+    ['abnormal 0', 'abnormal 1']
+    """
+    return tuple(_one(kind, f"abnormal {i}", np.random.default_rng((seed, i)), odd=True) for i in range(count))
+
+
 def _mask(kind: Kind) -> NDArray[np.bool_]:
     if kind in ("image", "points"):
         mask = np.zeros((HEIGHT, WIDTH), bool)

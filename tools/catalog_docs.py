@@ -65,6 +65,8 @@ def readme(text: str) -> str:
 
 
 def _normals(row: DetectorSpec) -> str:
+    if row.labelled:
+        return "needed, and abnormal data too"
     return "needed" if row.needs_fit else "sharpens it"
 
 

@@ -29,6 +29,10 @@ app.add_typer(rules_app, name="rules")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Normal = Annotated[list[Path] | None, typer.Option("--normal", help="What normal looks like: a file or folder; repeatable.")]
+Abnormal = Annotated[
+    list[Path] | None,
+    typer.Option("--abnormal", help="Examples of what is not, for detectors that learn from them: a file or folder; repeatable."),
+]
 Model = Annotated[
     str, typer.Option("--model", help=f"Who words the answer: {', '.join(FORMS.values())}; `local` alone is the usual model.")
 ]
@@ -118,6 +122,7 @@ def detect(
     given: Annotated[Path, typer.Argument(metavar="INPUT", help="A file or a folder.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to write (new, empty, or of an earlier run).")],
     normal: Normal = None,
+    abnormal: Abnormal = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value for the detector; repeatable.")] = None,
     kind: Annotated[str | None, typer.Option(help="Read INPUT as image, points, video, series or events.")] = None,
 ) -> None:
@@ -130,7 +135,16 @@ def detect(
     from ui.terminal import clear_progress, print_progress
 
     try:
-        run = run_detect(name, given, out=out, normal=normal or (), settings=settings or (), kind=kind, sink=print_progress)
+        run = run_detect(
+            name,
+            given,
+            out=out,
+            normal=normal or (),
+            abnormal=abnormal or (),
+            settings=settings or (),
+            kind=kind,
+            sink=print_progress,
+        )
     finally:
         clear_progress()
     print(
@@ -149,7 +163,9 @@ def detectors(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps([row.as_row() for row in rows], ensure_ascii=False))
         return
-    needs = [f"{row.needs}{', fits normals' if row.needs_fit else ''}" for row in rows]
+    needs = [
+        f"{row.needs}{', fits normals' if row.needs_fit else ''}{' and abnormal ones' if row.labelled else ''}" for row in rows
+    ]
     print_table(
         ("name", "kind", "cost", "needs", "use"),
         [(row.name, row.kind, row.cost, need, row.use) for row, need in zip(rows, needs, strict=True)],

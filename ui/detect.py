@@ -24,7 +24,7 @@ from core.progress import Sink, step, watching
 
 if TYPE_CHECKING:
     from core.detector import Detector
-    from core.samples import Sample
+    from core.samples import Kind, Sample
     from core.scores import EventScores, FrameScores, ImageScore, PointScores, Score
 
 BATCH = 16
@@ -33,20 +33,21 @@ Write = Callable[[str, bytes], None]
 
 
 def detect(
-    name: str, given: Path, *, out: Path, normal: Sequence[Path] = (), settings: Sequence[str] = (), kind: str | None = None,
+    name: str, given: Path, *, out: Path, normal: Sequence[Path] = (), abnormal: Sequence[Path] = (),
+    settings: Sequence[str] = (), kind: str | None = None,
     sink: Sink | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Run detector `name` on `given` and write its scores below `out`; return what `run.json` says.
 
-    `normal` are references it is fitted on; `settings` are "key=value" constructor parameters; `kind` overrides how the input is
-    read; `sink` receives progress.
+    `normal` are references it is fitted on, `abnormal` examples for a detector that learns from these too; `settings` are "key=value"
+    constructor parameters; `kind` overrides how the input is read; `sink` receives progress.
 
     Raises:
         UserError: unknown detector or parameter, unreadable input, missing normal references, `out` holds something else.
     """
-    from core.detector import parameters
+    from core.detector import parameters, teach
     from core.samples import KINDS
-    from readers.open import open_all, open_path
+    from readers.open import open_path
     from tools.catalog import catalogue
 
     started = time.perf_counter()
@@ -56,21 +57,20 @@ def detect(
         raise BadInput(f"--kind {kind!r}: expected one of {', '.join(KINDS)}.")
     if spec.needs_fit and not normal:
         raise NotFitted.of(name)
+    if abnormal and not spec.labelled:
+        raise BadInput(f"--abnormal: {name!r} learns from normal samples only. See: telltale detectors")
     _check_out(out)
     source = open_path(given, kind=kind or spec.kind)
     if source.kind != spec.kind:
         raise BadInput(f"{name!r} scores {spec.kind}, but {source.name!r} was read as {source.kind}. See: telltale detectors")
     detector = rows.create(name, **_parsed(rows.detector_class(name), name, settings))
-    references: list[Sample] = []
     read_normal: list[dict[str, str]] = []
+    read_abnormal: list[dict[str, str]] = []
     with watching(sink):
         if normal:
-            opened = open_all(normal, kind=spec.kind)
-            if opened.refused or not opened.sources:
-                raise BadInput(opened.refused[0].message if opened.refused else "--normal: nothing could be read.")
-            references = [sample for found in opened.sources for sample in found.samples]
-            read_normal = [{"name": found.name, "sha256": found.sha256} for found in opened.sources]
-            detector.fit(references)
+            references, read_normal = _examples(normal, spec.kind, "--normal")
+            examples, read_abnormal = _examples(abnormal, spec.kind, "--abnormal") if abnormal else ([], [])
+            teach(detector, references, examples)
         written: list[str] = []
 
         def write(path: str, data: bytes) -> None:
@@ -88,11 +88,23 @@ def detect(
     run = {
         "program": "telltale detect", "version": version("telltale"), "detector": name, "detector_version": spec.version,
         "kind": spec.kind, "parameters": parameters(detector), "input": {"name": source.name, "sha256": source.sha256},
-        "normal": read_normal, "samples": len(source.samples), "notes": list(source.notes), "files": len(written) + 1,
+        "normal": read_normal, "abnormal": read_abnormal,
+        "samples": len(source.samples), "notes": list(source.notes), "files": len(written) + 1,
         "seconds": round(time.perf_counter() - started, 3), "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
     write_atomic(out / "run.json", (json.dumps(run, indent=1, ensure_ascii=False, default=str) + "\n").encode())
     return run
+
+
+def _examples(given: Sequence[Path], kind: Kind, option: str) -> tuple[list[Sample], list[dict[str, str]]]:
+    """Samples of files or folders, and the names and digests of what they were read from."""
+    from readers.open import open_all
+
+    opened = open_all(given, kind=kind)
+    if opened.refused or not opened.sources:
+        raise BadInput(opened.refused[0].message if opened.refused else f"{option}: nothing could be read.")
+    samples = [sample for found in opened.sources for sample in found.samples]
+    return samples, [{"name": found.name, "sha256": found.sha256} for found in opened.sources]
 
 
 def _check_out(out: Path) -> None:

@@ -6,8 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.checks import checks_for, scored_or_refused
+from core.detector import teach
 from core.errors import UserError
-from core.synthetic import FLAVOURS, anything, case
+from core.synthetic import FLAVOURS, anything, case, examples
 from tools.catalog import catalogue
 
 FAST = {
@@ -23,6 +24,7 @@ FAST = {
     "consensus": {"side": 96},
     "fastflow": {"side": 96, "updates": 12, "steps": 4},
     "frame_novelty": {"side": 64, "flow_side": 64, "unit_s": 0.3},
+    "mil_ranking": {"side": 64, "flow_side": 64, "steps": 60},
 }
 """Constructor values that make a detector small; an unknown detector or argument fails."""
 
@@ -65,7 +67,7 @@ def test_any_valid_sample_is_scored_or_refused(name):
     spec = catalogue()[name]
     detector = catalogue().create(name, **FAST.get(name, {}))
     if spec.needs_fit:
-        detector.fit(case(spec.kind).normal)
+        teach(detector, case(spec.kind).normal, examples(spec.kind) if spec.labelled else ())
     largest = {"image": 120, "points": 120, "video": 40}.get(spec.kind, 300)
 
     @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
