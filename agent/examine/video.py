@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from core.samples import Frame, VideoClip
 from core.scores import FrameScores
 from core.segments import Segment, extract_events, smooth
 from tools.video.frame_novelty import LOW_SHARE, MERGE_GAP_S, MIN_LENGTH_S, SELF_THRESHOLD, SIGMA_S, FrameNovelty
+from tools.video.keyframes import Moment, budgets, moments, picture_changes
 
 FALSE_POSITIVE_RATE = 0.01
 MOST_EVENTS = 8
@@ -58,8 +60,13 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
     events = [] if undecided else sorted(events, key=lambda event: -event.peak)
     times = min(clip.duration_s, float(scores.seconds[-1]) + scores.unit_s) if len(scores.seconds) else clip.duration_s
     findings, panels = [], []
-    for i, event in enumerate(events[:MOST_EVENTS]):
-        finding, strip = _finding(run, clip, scores, event, calibration, store, rank=i + 1, count=len(events))
+    told = events[:MOST_EVENTS]
+    for i, (event, looks) in enumerate(zip(told, budgets(told, scores.unit_s), strict=True)):
+        chosen = moments(
+            event, scores.seconds, scores.scores, count=looks, duration_s=clip.duration_s,
+            others=[other for other in events if other is not event], changes=picture_changes(clip),
+        )  # fmt: skip
+        finding, strip = _finding(run, clip, scores, event, calibration, store, chosen, rank=i + 1, count=len(events))
         findings.append(finding)
         panels += [_keyframe(run, path, caption, i) for path, caption in strip]
     if not events:  # nothing passes: the strangest second is still worth a look
@@ -118,7 +125,7 @@ def _little(run: Run) -> float | None:
 
 def _finding(
     run: Run, clip: VideoClip, scores: FrameScores, event: Segment, calibration: Calibration, store: EvidenceStore,
-    *, rank: int, count: int,
+    chosen: Sequence[Moment], *, rank: int, count: int,
 ) -> tuple[Finding, list[tuple[str, str]]]:  # fmt: skip
     ratio = calibration.ratio(event.peak)
     p_value = float(calibration.p_value(np.array([event.peak], np.float32))[0])
@@ -126,12 +133,12 @@ def _finding(
     shares = _shares(scores, event)
     what = describe_parts(shares)
     place = "" if box is None else place_in_words(Region(sample=clip.name, box=box, area_share=0.0), clip.height, clip.width)
-    strip = _keyframes(clip, event, box, store)
+    strip = _keyframes(clip, chosen, box, store)
     length = event.end_s - event.start_s
     evidence = run.evidence(
         Interval(sample=clip.name, start_s=round(max(event.start_s, 0.0), 3), end_s=round(min(event.end_s, clip.duration_s), 3),
                  peak_s=round(event.peak_s, 3), box=box),
-        score=event.peak, threshold=calibration, p_value=p_value, picture=strip[len(strip) // 2][0] if strip else None,
+        score=event.peak, threshold=calibration, p_value=p_value, picture=_at_peak(strip),
         facts={
             "rank": rank, "events": count, "length_s": round(length, 3), "times_threshold": round(ratio, 3), "what": what,
             "place": place, "normal_clips": run.n_normal, "keyframes_s": [float(caption.split()[-2]) for _, caption in strip],
@@ -153,11 +160,18 @@ def _strangest(
     segment = Segment(
         start_s=max(0.0, time_s - half), end_s=time_s + half, peak_s=time_s, peak=score, mean=score, first=peak, last=peak
     )
-    finding, strip = _finding(run, clip, scores, segment, calibration, store, rank=1, count=0)
+    chosen = [Moment(time_s, "peak")]
+    finding, strip = _finding(run, clip, scores, segment, calibration, store, chosen, rank=1, count=0)
     evidence = finding.evidence
     if undecided:
         evidence = replace(evidence, facts={**evidence.facts, "undecided": True})
-    return [Finding(evidence=evidence)], strip[len(strip) // 2 :][:1]
+    return [Finding(evidence=evidence)], strip
+
+
+def _at_peak(strip: Sequence[tuple[str, str]]) -> str | None:
+    """The picture of the peak, else any."""
+    peaks = [path for path, caption in strip if caption.startswith("peak")]
+    return peaks[0] if peaks else strip[0][0] if strip else None
 
 
 def _box(scores: FrameScores, event: Segment) -> Box | None:
@@ -194,22 +208,17 @@ def describe_parts(shares: dict[str, float]) -> str:
     return "unusual " + " and ".join(strong or [max(shares, key=lambda name: shares[name])])
 
 
-def _keyframes(clip: VideoClip, event: Segment, box: Box | None, store: EvidenceStore) -> list[tuple[str, str]]:
-    """PNGs of the moments before, at the start, at the peak, at the end and after, each with its caption (`… at 12.3 s`)."""
-    context = min(max(0.5 * (event.end_s - event.start_s), 1.0), 5.0)
-    wanted = [("before", event.start_s - context), ("start", event.start_s), ("peak", event.peak_s), ("end", event.end_s)]
-    wanted.append(("after", event.end_s + context))
+def _keyframes(clip: VideoClip, chosen: Sequence[Moment], box: Box | None, store: EvidenceStore) -> list[tuple[str, str]]:
+    """PNGs of moments, in order, each with its caption (`peak at 12.30 s`); the box is drawn where it was found, at the peak."""
     strip = []
-    for role, time_s in wanted:
-        if not 0 <= time_s < clip.duration_s and role in ("before", "after"):
-            continue
-        frame = frame_at(clip, min(max(time_s, 0.0), clip.duration_s))
+    for moment in chosen:
+        frame = frame_at(clip, min(max(moment.time_s, 0.0), clip.duration_s))
         if frame is None:
             continue
         scale = frame.rgb.shape[1] / clip.width
-        boxes = [] if box is None or role != "peak" else [(box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale)]
+        boxes = [] if box is None or moment.role != "peak" else [(box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale)]
         picture = draw.boxes(frame.rgb, boxes)
-        strip.append((store.put_file(draw.png_bytes(picture), ".png"), f"{role} at {frame.time_s:.2f} s"))
+        strip.append((store.put_file(draw.png_bytes(picture), ".png"), f"{moment.role} at {frame.time_s:.2f} s"))
     return strip
 
 

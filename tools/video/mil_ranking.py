@@ -80,7 +80,7 @@ class MILRanking:
         clips = [*normal, *abnormal]
         for number, clip in enumerate(clips, start=1):
             assert isinstance(clip, VideoClip)
-            pieces.append(self._pieces(clip)[0])
+            pieces.append(self.pieces(clip)[0])
             step("clips learned from", number, len(clips))
         labels = [False] * len(normal) + [True] * len(abnormal)
         bags = [
@@ -114,7 +114,7 @@ class MILRanking:
         found = []
         for number, clip in enumerate(batch, start=1):
             assert isinstance(clip, VideoClip)
-            pieces, seconds, frames = self._pieces(clip)
+            pieces, seconds, frames = self.pieces(clip)
             found.append(
                 FrameScores(
                     sample=clip.name, seconds=seconds, scores=self.score_pieces(pieces), unit_s=self._features.unit_of(clip),
@@ -177,7 +177,7 @@ class MILRanking:
         encoder = PatchEncoder(side=self.side, strides=(8, 16), device=self.device)
         return FrameFeatures(encoder=encoder, unit_s=self.unit_s, flow_side=self.flow_side)
 
-    def _pieces(self, clip: VideoClip) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]:
+    def pieces(self, clip: VideoClip) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]:
         """Features (n, C), centres in seconds and frame numbers of a clip's units."""
         units = list(self._features.read(clip))
         if not units:
