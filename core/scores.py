@@ -48,7 +48,8 @@ class FrameScores:
     `frame_index` (T,) is the frame each unit is centred on; `boxes` has one box (or None) per unit: where it is strange;
     `valid` (T,) is False where there was nothing to judge. `parts` names components that add up to the score, e.g.
     {"appearance": (T,), "motion": (T,)}, so that an answer can say what was odd. `round_s` is the length of a round when the video
-    plays the same footage again and again, and was judged without comparing a moment with its copies.
+    plays the same footage again and again, and was judged without comparing a moment with its copies. `jumps_s` are the times at which
+    the whole picture jumps (a cut, or a camera that was turned), which is no event: `valid` is False next to them.
     """
 
     sample: str
@@ -60,6 +61,7 @@ class FrameScores:
     boxes: tuple[Box | None, ...] | None = None
     parts: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     round_s: float | None = None
+    jumps_s: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         _finite32(self.scores, f"scores of {self.sample!r}", 1)

@@ -26,6 +26,7 @@ from tools.video.keyframes import Moment, budgets, moments, picture_changes
 
 FALSE_POSITIVE_RATE = 0.01
 MOST_EVENTS = 8
+MOST_JUMPS = 5
 KEYFRAME_SIDE = 480
 HEDGE = "only the rest of the same clip was compared, so a whole clip that is abnormal would not show"
 """What "nothing stands out" means without normal clips."""
@@ -84,6 +85,7 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
             **({} if little_s is None else {"normal_s": round(little_s, 1), "hedge": OPEN if undecided else LITTLE}),
             **({"undecided": True} if undecided else {}),
             **({} if scores.round_s is None else {"round_s": round(scores.round_s, 1)}),
+            **({"jumps": len(scores.jumps_s), "jumps_s": list(scores.jumps_s[:MOST_JUMPS])} if scores.jumps_s else {}),
         },
     )  # fmt: skip
     panels.insert(0, curve(run.source.name, scores.seconds, scores.scores, calibration.threshold, unit="s", epoch_s=clip.epoch_s,

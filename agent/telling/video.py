@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.investigation import Finding, Investigation
-from agent.telling.words import cite, count, duration, fact_number, how_bad, moment, name, number, span
+from agent.telling.words import cite, count, duration, fact_number, how_bad, listed, moment, name, number, span
 
 
 def headline(inv: Investigation) -> str:
@@ -28,6 +28,24 @@ def again(facts: Mapping[str, Any]) -> str:
     >>> again({"round_s": 11.6})
     '; the video repeats itself every 11.6 s, and no moment was compared with its copies'
     """
+    return f"{_jumps(facts)}{_repeats(facts)}"
+
+
+def _jumps(facts: Mapping[str, Any]) -> str:
+    """That the whole picture jumps, which is told and not counted as an event.
+
+    >>> _jumps({"jumps": 2, "jumps_s": [3.2, 6.0], "normal_clips": 0})
+    '; the whole picture jumps at 0:03.2 and 0:06 (a cut, or a camera that was turned), which is no event: each scene was compared...'
+    """
+    if "jumps" not in facts:
+        return ""
+    shown = [moment(float(at)) for at in facts["jumps_s"]]
+    times = f"{count(facts['jumps'], 'time')}, first at {listed(shown)}" if facts["jumps"] > len(shown) else f"at {listed(shown)}"
+    then = "the moments next to it were left out" if facts["normal_clips"] else "each scene was compared with itself"
+    return f"; the whole picture jumps {times} (a cut, or a camera that was turned), which is no event: {then}"
+
+
+def _repeats(facts: Mapping[str, Any]) -> str:
     if "round_s" not in facts:
         return ""
     return f"; the video repeats itself every {number(facts['round_s'])} s, and no moment was compared with its copies"

@@ -117,8 +117,8 @@ def test_calm_motion_does_not_excuse_strange_appearance(fitted):
 def test_a_long_video_keeps_a_small_bank_and_the_order_of_time():
     clip = _walkers(12, seed=10, strange=(5, 7))
     small = FrameNovelty(bank_units=12, **SMALL)
-    bank, _, round_s = small._comparison(clip)
-    assert round_s is None
+    bank, _, seen = small._comparison(clip)
+    assert seen.round_s() is None
     assert len(bank) == 12
     score = small.score([clip])[0]
     assert np.allclose(score.seconds, 0.2 * np.arange(60) + 0.1)

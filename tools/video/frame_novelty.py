@@ -207,7 +207,9 @@ class FrameNovelty:
         return PatchEncoder(side=self.side, strides=(8, 16), device=self.device)
 
     def _score_clip(self, clip: VideoClip) -> FrameScores:
-        bank, batches, round_s = self._comparison(clip)
+        bank, batches, seen = self._comparison(clip)
+        alone = self._bank is None
+        round_s, scenes = (seen.round_s(), seen.scenes()) if alone else (None, None)
         expected = self._features.expected(clip)
         raw: dict[str, list[NDArray[np.float32]]] = {part: [] for part in PARTS}
         places: dict[str, list[_Place]] = {part: [] for part in PARTS}
@@ -216,8 +218,10 @@ class FrameNovelty:
         frames: list[NDArray[np.int64]] = []
         done = 0
         for units in batches:
-            if self._bank is None:
+            if scenes is not None:
                 allowed = bank.without_neighbours(units.seconds, self.exclusion_s, round_s)
+                here, there = scenes.of(units.seconds), scenes.of(bank.seconds)
+                allowed &= (here[:, None] == there[None]) & (here >= 0)[:, None]
             else:
                 allowed = np.ones((len(units), len(bank)), bool)
             for part in PARTS:
@@ -234,11 +238,17 @@ class FrameNovelty:
         order = np.argsort(np.concatenate(numbers))
         measured = {part: np.concatenate(raw[part])[order] for part in PARTS}
         usual = self._usual or {part: _median_and_upper_spread(values, part) for part, values in measured.items()}
+        scenes = seen.scenes() if scenes is None else scenes
+        times = np.concatenate(seconds)[order]
+        near = scenes.near(times)
+        measured = {
+            part: np.where(near, np.float32(np.inf if part == "appearance" else np.nan), v) for part, v in measured.items()
+        }
         parts = self._parts(measured, usual)
         regions = {part: [places[part][index] for index in order] for part in PARTS}
         return FrameScores(
             sample=clip.name,
-            seconds=np.concatenate(seconds)[order],
+            seconds=times,
             scores=np.asarray(parts["appearance"] + parts["motion"], dtype=np.float32),
             unit_s=self._features.unit_of(clip),
             frame_index=np.concatenate(frames)[order],
@@ -246,19 +256,24 @@ class FrameNovelty:
             boxes=tuple(_box(regions, parts, index, clip.height, clip.width) for index in range(len(order))),
             parts=parts,
             round_s=round_s,
+            jumps_s=scenes.jumps_s,
         )
 
-    def _comparison(self, clip: VideoClip) -> tuple[Bank, Iterable[Units], float | None]:
-        """What to compare with; the clip's units, those of the bank first, then, if there are more, the others; and its round."""
+    def _comparison(self, clip: VideoClip) -> tuple[Bank, Iterable[Units], Thumbnails]:
+        """What to compare with; the clip's units, those of the bank first, then, if there are more, the others; and its small pictures.
+
+        Without normal clips these are there at once, else when the units have been read.
+        """
         if self._bank is not None:
-            return self._bank, self._features.read(clip), None
+            seen = Thumbnails()
+            return self._bank, self._features.read(clip, watch=seen.watch), seen
         every = int(np.ceil(self._features.expected(clip) / self.bank_units))
         seen = Thumbnails()
         chosen = list(self._features.read(clip, every=every, watch=seen.watch))
         if not chosen:
             raise BadInput(f"video {clip.name!r}: no frame could be decoded; try another file.")
         bank = Bank.of([(0, units) for units in chosen])
-        return bank, chain(chosen, self._features.read(clip, every=every, rest=True) if every > 1 else ()), seen.round_s()
+        return bank, chain(chosen, self._features.read(clip, every=every, rest=True) if every > 1 else ()), seen
 
     def _raw(self, bank: Bank, units: Units, part: str, allowed: NDArray[np.bool_]) -> tuple[NDArray[np.float32], list[_Place]]:
         """The part's number per unit (infinite: nothing to compare with; NaN: not measured) and where it is."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.samples import Frame
+from tools.video.scenes import Scenes, scenes_of
 
 SIDE = 24
 """Frames are compared as grey pictures of SIDE × SIDE cells: a walking person still moves several cells, noise averages out."""
@@ -35,7 +36,7 @@ class Thumbnails:
     """Small grey pictures of the frames that pass by, with their times."""
 
     seconds: list[float] = field(default_factory=list)
-    pictures: list[NDArray[np.float32]] = field(default_factory=list)
+    pictures: list[NDArray[np.float16]] = field(default_factory=list)
 
     def watch(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """The same frames; each leaves its small picture here."""
@@ -44,9 +45,16 @@ class Thumbnails:
         for frame in frames:
             grey = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
             small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-            self.pictures.append(np.asarray(small, dtype=np.float32).ravel())
+            self.pictures.append(small.ravel().astype(np.float16))  # an hour of 25 pictures a second is 100 MB
             self.seconds.append(frame.time_s)
             yield frame
+
+    def scenes(self) -> Scenes:
+        """The scenes between which the video jumps."""
+        return scenes_of(
+            np.asarray(self.seconds),
+            np.stack(self.pictures).astype(np.float32) if self.pictures else np.zeros((0, 1), np.float32),
+        )
 
     def round_s(self) -> float | None:
         """Length of the round in seconds when the frames repeat themselves, else None."""
@@ -58,7 +66,7 @@ class Thumbnails:
             return None
         clock = np.arange(seconds[0], seconds[-1] + step_s / 2, step_s)  # frames of a variable rate come at odd times
         nearest = np.searchsorted(seconds, clock - step_s / 2).clip(0, len(seconds) - 1)
-        lag = round_of(np.stack(self.pictures)[nearest], step_s=step_s)
+        lag = round_of(np.stack(self.pictures)[nearest].astype(np.float32), step_s=step_s)
         return None if lag is None else lag * step_s
 
 

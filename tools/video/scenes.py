@@ -1,0 +1,123 @@
+"""Where a video jumps to another scene or its camera is turned: there the whole picture changes and stays changed.
+
+Such a jump is no event in the scene, so moments are compared within a scene only, and the jump itself is told. It is found in small grey
+pictures of the frames (`tools.video.repeats.Thumbnails`), whose brightness and contrast are taken off, so that a lamp or the
+camera's exposure is no jump: what the frames of the half second before agree on correlates with what those after agree on, far less
+than usual, and the change falls between two frames. A large thing that passes also covers much of the picture, but not suddenly.
+
+Axes and units: small pictures (T, P) with their times in seconds (T,); correlations −1 to 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+AROUND_S = 0.5
+"""Seconds on either side whose pictures are averaged."""
+LEAST = 0.15
+"""Least loss of correlation across a jump."""
+BEYOND = 6.0
+"""Times the loss that is usual in the video."""
+SUDDEN = 0.5
+"""Least share of the loss that falls between two successive frames."""
+SAME = 0.85
+"""Least correlation of two stretches that show one scene."""
+LEAST_S = 2.0
+"""A scene that is seen for less holds too little to be compared with itself."""
+BLURRED_S = 0.3
+"""Moments nearer to a jump are left out: their motion is the jump's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scenes:
+    """`jumps_s` in order, and which scene is shown from each on (the first scene is 0; one that comes again keeps its number)."""
+
+    jumps_s: tuple[float, ...]
+    numbers: tuple[int, ...]
+    seconds: tuple[float, ...]
+    """How long each scene is seen in all."""
+
+    def of(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Scene of moments (n,); −1 where a jump is too near, or the scene is seen too briefly."""
+        stretch = np.searchsorted(self.jumps_s, times, side="right")
+        found = np.asarray(self.numbers, np.int64)[stretch]
+        if self.jumps_s:
+            found[np.asarray(self.seconds)[found] < LEAST_S] = -1
+        found[self.near(times)] = -1
+        return found
+
+    def near(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether moments (n,) are so near to a jump that their motion is the jump's."""
+        near = np.zeros(len(times), np.bool_)
+        for jump in self.jumps_s:
+            near |= np.abs(times - jump) < BLURRED_S
+        return near
+
+
+def scenes_of(seconds: NDArray[np.float64], pictures: NDArray[np.float32]) -> Scenes:
+    """The scenes of a video; one where it never jumps.
+
+    >>> rng = np.random.default_rng(0)
+    >>> one, other = rng.normal(size=(2, 1, 60))
+    >>> shown = np.concatenate([np.repeat(one, 40, 0), np.repeat(other, 30, 0), np.repeat(one, 40, 0)])
+    >>> found = scenes_of(np.arange(110) / 10, (shown + rng.normal(0, 0.1, shown.shape)).astype(np.float32))
+    >>> found.jumps_s, found.numbers
+    ((4.0, 7.0), (0, 1, 0))
+    """
+    length = float(seconds[-1] - seconds[0]) if len(seconds) else 0.0
+    if len(seconds) < 4 or length < 2 * AROUND_S:
+        return Scenes((), (0,), (length,))
+    even = _standard(pictures)
+    jumps = _jumps(seconds, even)
+    edges = [0, *jumps, len(seconds)]
+    means: list[NDArray[np.float64]] = []
+    numbers: list[int] = []
+    spent: list[float] = []
+    for first, last in pairwise(edges):
+        mean = _unit(even[first:last].mean(axis=0))
+        known = [number for number, other in enumerate(means) if float(mean @ other) >= SAME]
+        if not known:
+            means.append(mean)
+            spent.append(0.0)
+        numbers.append(known[0] if known else len(means) - 1)
+        end = seconds[last] if last < len(seconds) else seconds[-1]
+        spent[numbers[-1]] += float(end - seconds[first])
+    kept = [index for index in range(len(jumps)) if numbers[index] != numbers[index + 1]]  # a jump within a scene is none
+    times = tuple(round(float(seconds[jumps[index]]), 3) for index in kept)
+    return Scenes(times, (numbers[0], *(numbers[index + 1] for index in kept)), tuple(spent))
+
+
+def _jumps(seconds: NDArray[np.float64], even: NDArray[np.float64]) -> list[int]:
+    """Numbers of the frames that are the first after a jump."""
+    step_s = max(float(np.median(np.diff(seconds))), 1e-6)
+    width = max(1, round(AROUND_S / step_s))
+    if len(even) < 2 * width + 1:
+        return []
+    summed = np.concatenate([np.zeros((1, even.shape[1])), np.cumsum(even, axis=0)])
+    at = np.arange(width, len(even) - width + 1)
+    before, after = summed[at] - summed[at - width], summed[at + width] - summed[at]
+    loss = 1 - (_unit(before) * _unit(after)).sum(axis=1)
+    between = 1 - (even[at - 1] * even[at]).sum(axis=1)
+    usual_loss, usual_between = float(np.median(loss)), float(np.median(between))
+    found: list[int] = []
+    for number in np.argsort(-between, kind="stable"):
+        high = loss[number] > max(LEAST, BEYOND * usual_loss)
+        if between[number] < max(SUDDEN * LEAST, usual_between):
+            break
+        sudden = between[number] - usual_between > SUDDEN * (loss[number] - usual_loss)
+        if high and sudden and all(abs(int(at[number]) - other) >= width for other in found):
+            found.append(int(at[number]))
+    return sorted(found)
+
+
+def _standard(pictures: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Pictures less their mean, of length 1."""
+    return _unit(pictures.astype(np.float64) - pictures.mean(axis=1, keepdims=True))
+
+
+def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12))
