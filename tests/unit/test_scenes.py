@@ -50,6 +50,12 @@ def test_light_and_what_moves_in_a_scene_are_no_jump():
     assert found(passing).jumps_s == ()
 
 
+def test_a_thing_that_is_suddenly_there_is_no_jump():
+    frames = scene(0, 80)
+    frames[30:60, 8:40, 16:48] = np.random.default_rng(5).integers(0, 255, (32, 32, 1))
+    assert found(frames).jumps_s == ()
+
+
 def test_a_fade_is_slow_and_no_jump():
     a, b = scene(0, 80).astype(float), scene(1, 80).astype(float)
     share = np.clip((np.arange(80) - 20) / 40, 0, 1)[:, None, None, None]

@@ -18,10 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.samples import Frame
-from tools.video.scenes import Scenes, scenes_of
+from tools.video.scenes import SIDE, Scenes, scenes_of
 
-SIDE = 24
-"""Frames are compared as grey pictures of SIDE × SIDE cells: a walking person still moves several cells, noise averages out."""
 RUNNING_S = 2.0
 """Length of the running mean that is taken off."""
 LEAST_S = 2.0

@@ -3,9 +3,10 @@
 Such a jump is no event in the scene, so moments are compared within a scene only, and the jump itself is told. It is found in small grey
 pictures of the frames (`tools.video.repeats.Thumbnails`), whose brightness and contrast are taken off, so that a lamp or the
 camera's exposure is no jump: what the frames of the half second before agree on correlates with what those after agree on, far less
-than usual, and the change falls between two frames. A large thing that passes also covers much of the picture, but not suddenly.
+than usual, the change falls between two frames, and it is everywhere: a large thing that passes covers much of the picture, but not
+suddenly, and one that is suddenly there leaves the rest of the picture as it was.
 
-Axes and units: small pictures (T, P) with their times in seconds (T,); correlations −1 to 1.
+Axes and units: small pictures (T, P), P = SIDE², with their times in seconds (T,), grey 0 to 255; correlations −1 to 1.
 """
 
 from __future__ import annotations
@@ -24,6 +25,12 @@ BEYOND = 6.0
 """Times the loss that is usual in the video."""
 SUDDEN = 0.5
 """Least share of the loss that falls between two successive frames."""
+SIDE = 24
+"""Cells along an edge of the small pictures: a walking person still moves several, noise averages out. They are looked at in BLOCKS²
+blocks."""
+BLOCKS, FLAT, LOST, EVERYWHERE = 4, 2.0, 0.7, 0.7
+"""Grey levels below which a block holds nothing to compare, the correlation below which it shows something else, and the least share of
+blocks that do."""
 SAME = 0.85
 """Least correlation of two stretches that show one scene."""
 LEAST_S = 2.0
@@ -72,7 +79,7 @@ def scenes_of(seconds: NDArray[np.float64], pictures: NDArray[np.float32]) -> Sc
     if len(seconds) < 4 or length < 2 * AROUND_S:
         return Scenes((), (0,), (length,))
     even = _standard(pictures)
-    jumps = _jumps(seconds, even)
+    jumps = [jump for jump in _jumps(seconds, even) if _everywhere(pictures, jump, _width(seconds))]
     edges = [0, *jumps, len(seconds)]
     means: list[NDArray[np.float64]] = []
     numbers: list[int] = []
@@ -93,8 +100,7 @@ def scenes_of(seconds: NDArray[np.float64], pictures: NDArray[np.float32]) -> Sc
 
 def _jumps(seconds: NDArray[np.float64], even: NDArray[np.float64]) -> list[int]:
     """Numbers of the frames that are the first after a jump."""
-    step_s = max(float(np.median(np.diff(seconds))), 1e-6)
-    width = max(1, round(AROUND_S / step_s))
+    width = _width(seconds)
     if len(even) < 2 * width + 1:
         return []
     summed = np.concatenate([np.zeros((1, even.shape[1])), np.cumsum(even, axis=0)])
@@ -112,6 +118,31 @@ def _jumps(seconds: NDArray[np.float64], even: NDArray[np.float64]) -> list[int]
         if high and sudden and all(abs(int(at[number]) - other) >= width for other in found):
             found.append(int(at[number]))
     return sorted(found)
+
+
+def _width(seconds: NDArray[np.float64]) -> int:
+    """Frames on either side of a jump whose pictures are averaged."""
+    return max(1, round(AROUND_S / max(float(np.median(np.diff(seconds))), 1e-6)))
+
+
+def _everywhere(pictures: NDArray[np.float32], jump: int, width: int) -> bool:
+    """Whether most blocks of the picture show something else after frame `jump` than before it."""
+    if pictures.shape[1] != SIDE * SIDE:
+        return True
+    before, after = (
+        _blocks(pictures[max(0, first) : last].mean(axis=0, dtype=np.float64))
+        for first, last in ((jump - width, jump), (jump, jump + width))
+    )
+    told = np.maximum(before.std(axis=1), after.std(axis=1)) > FLAT
+    alike = [_unit(side - side.mean(axis=1, keepdims=True)) for side in (before, after)]
+    lost = (alike[0] * alike[1]).sum(axis=1) < LOST
+    return bool(told.any()) and float(lost[told].mean()) >= EVERYWHERE
+
+
+def _blocks(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The cells of each block: (BLOCKS², cells)."""
+    edge = SIDE // BLOCKS
+    return picture.reshape(BLOCKS, edge, BLOCKS, edge).transpose(0, 2, 1, 3).reshape(BLOCKS * BLOCKS, edge * edge)
 
 
 def _standard(pictures: NDArray[np.float32]) -> NDArray[np.float64]:
