@@ -30,7 +30,7 @@ from agent.question import Request
 from agent.reading.detectors import OWN_CHOICE, named_detector
 from agent.rulings.commands import NORMAL_HERE, Command, carry_out, read_command, unclear
 from agent.rulings.proposal import Proposal, pointed_at, propose, understood
-from agent.rulings.rulebook import Rulebook, Ruled
+from agent.rulings.rulebook import Rulebook, Ruled, still_abnormal
 from agent.severity_judging import SeverityJudge
 from agent.state import KEPT_REQUESTS, TALK, ChatState
 from agent.steps import Steps
@@ -263,7 +263,7 @@ class Conversation:
             account=lambda inv, finding: self._accountant.of(inv, finding, ruled.investigations, follow=True),
         )  # fmt: skip
         draft = Draft(remarks=(), lines=()) if state["settled"] else write(material)
-        told = [*ruled.lines, *ruled.quiet] if state["ruled"] and sources else []
+        told = [*ruled.lines, *ruled.quiet, *still_abnormal(ruled)] if state["ruled"] and sources else []
         return {
             "remarks": [*state["ruling"], *draft.remarks], "draft": [*told, *draft.lines, *state.get("looks", [])],
             "shown": list(draft.shown),

@@ -47,6 +47,23 @@ class Ruled:
         return (*(a for inv in self.investigations for a in inv.anomalies), *self.added)
 
 
+def still_abnormal(ruled: Ruled) -> list[str]:
+    """What a rule that has just come into force leaves abnormal, in the sources in which it set something aside."""
+    lines = []
+    for inv in ruled.investigations:
+        kept = [f for f in inv.findings if f.abnormal]
+        if not kept or not any(name(inv.source) in line for line in ruled.lines):
+            continue
+        each = [
+            name(f.label) if f.evidence.locus.sample == inv.source else f"{name(f.evidence.locus.sample)} ({name(f.label)})"
+            for f in kept
+        ]
+        more = f" and {len(kept) - MOST_TOLD} more" if len(kept) > MOST_TOLD else ""
+        cited = cite(*(f.evidence for f in kept[:MOST_TOLD]))
+        lines.append(f"Still abnormal in {name(inv.source)}: {listed(each[:MOST_TOLD])}{more} {cited}.")
+    return lines
+
+
 class Rulebook:
     """Rules for one chat: those kept under the home folder and those given for this chat alone.
 

@@ -105,6 +105,7 @@ def test_a_finding_called_normal_is_replayed_on_past_findings_and_no_longer_coun
     assert "1 of the 2 past findings would have been normal: “spike in vibration”." in proposal
     after = ask(session, "yes")
     assert "Normal by your rules in `pump.csv`: `spike in vibration` (R1)" in after.answer
+    assert "Still abnormal in `pump.csv`: `flatline in flow` [E" in after.answer
     later = ask(session, "what is wrong here?")
     assert [a.label for a in later.anomalies] == [a.label for a in first.anomalies if a.label != "spike in vibration"]
     assert "**One abnormal stretch**" in later.answer
