@@ -104,6 +104,8 @@ def test_doctor_fails_when_the_home_folder_cannot_be_used(telltale, tmp_path: Pa
         (["detect", "patch_search", "x", "--out", "o"], "--normal"),
         (["detect", "window_pca", "missing.csv", "--out", "o"], "missing.csv"),
         (["detect", "window_pca", "missing.csv", "--out", "o", "--kind", "smell"], "--kind 'smell'"),
+        (["detect", "window_pca", "a.csv", "--out", "o", "--abnormal", "b.csv"], "'window_pca' learns from normal samples only"),
+        (["detect", "mil_ranking", "a.mp4", "--out", "o", "--abnormal", "b.mp4"], "give --normal"),
         (["report", "nope", "--out", "r.html"], "no chat 'nope'"),
         (["ui", "--auth", "ann"], "user:password"),
         (["ui", "--model", "embeded"], "Did you mean 'embedded'"),
@@ -295,6 +297,29 @@ def test_detect_writes_series_by_data_row(telltale, tmp_path: Path):
     assert list(channels[0]) == ["index", "time", "flow", "heat"]
     assert float(channels[410]["flow"]) > float(channels[410]["heat"])
     assert json.loads((out / "run.json").read_text())["detector"] == "window_pca"
+
+
+def test_detect_learns_from_abnormal_clips_too(telltale, tmp_path: Path):
+    from core.synthetic import case, examples
+
+    def folder(clip) -> Path:
+        place = tmp_path / clip.name.replace(" ", "_")
+        place.mkdir()
+        for frame in clip.frames():
+            Image.fromarray(frame.rgb).save(place / f"{frame.number:03d}.png")
+        return place
+
+    clips, out = case("video"), tmp_path / "out"
+    given = [option for clip in clips.normal for option in ("--normal", folder(clip))]
+    given += [option for clip in examples("video") for option in ("--abnormal", folder(clip))]
+    small = ("--set", "side=64", "--set", "flow_side=64", "--set", "steps=30")
+    run = telltale("detect", "mil_ranking", folder(clips.odd), "--out", out, "--kind", "video", *given, *small)
+    assert run.code == 0, run.err
+    scores = np.array([float(row["score"]) for row in csv.DictReader((out / "scores.csv").open())])
+    assert len(scores) == len(clips.mask)
+    assert scores[clips.mask].mean() > scores[~clips.mask].mean() + 0.05  # 30 steps only
+    kept = json.loads((out / "run.json").read_text())
+    assert (len(kept["normal"]), len(kept["abnormal"])) == (2, 2)
 
 
 def test_video_scores_cover_every_frame_and_units_are_joined(tmp_path: Path):
