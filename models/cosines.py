@@ -26,8 +26,8 @@ BYTE, FINE = 127, 254
 """Steps of a coarse byte over the largest number, and of a fine byte over one of these steps."""
 ROUNDED = 16
 """Fine bytes are divided by this where they meet fine bytes: ROUNDED² is about FINE, which is what such a product counts less."""
-SMALLEST = 0.05
-"""Least `largest`: with smaller ones the sums of unit vectors could leave 32 bits."""
+SMALLEST = 0.06
+"""Least `largest`, as a part of the longest vector: with smaller ones the sums could leave 32 bits."""
 NARROW = 16
 """Vectors shorter than this are multiplied in float32: nothing is gained, and products of single bytes come out wrong (torch 2.13)."""
 TILES = {"float": 200_000, "bytes": 2_600_000, "half": 64_000_000}
@@ -119,7 +119,7 @@ def factor(vectors: torch.Tensor, *, exact: bool = False) -> Factor:
         return Factor(vectors.half())
     if not multiplies_bytes():
         return Factor(vectors)
-    largest = max(float(vectors.abs().max()), SMALLEST)
+    largest = max(float(vectors.abs().max()), SMALLEST * float(vectors.norm(dim=1).max()), 1e-12)
     steps = vectors * (BYTE / largest)
     coarse = steps.round()
     fine = ((steps - coarse) * FINE).round_().clamp_(-BYTE, BYTE)

@@ -48,6 +48,16 @@ def test_sums_stay_within_32_bits_for_the_flattest_vectors():
     assert torch.allclose(cosines(factor(lonely), factor(lonely)), torch.eye(2), atol=1e-4)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 50.0, 3e4])
+def test_vectors_of_any_length_are_multiplied(scale):
+    generator = torch.Generator().manual_seed(2)
+    a, b = (scale * torch.randn(count, 40, generator=generator) for count in (30, 50))
+    exact = a @ b.T
+    assert float((cosines(factor(a), factor(b)) - exact).abs().max()) < 1e-4 * float(exact.abs().max())
+    flat = torch.full((3, 1024), scale)
+    assert torch.allclose(cosines(factor(flat), factor(flat)), flat @ flat.T, rtol=2e-3)
+
+
 def test_bytes_are_used_where_the_processor_multiplies_them():
     made = factor(directions(10, 16))
     assert (made.left is not None) == multiplies_bytes()

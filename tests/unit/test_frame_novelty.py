@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from core.errors import BadInput
 from core.samples import Frame, VideoClip
@@ -188,6 +189,25 @@ def test_the_bank_leaves_out_neighbours_in_time_and_own_clips():
     assert np.isinf(bank.distances("appearance", query, np.zeros((1, 3), bool))).all()
     assert bank.without_neighbours(np.array([0.0]), 2.0).tolist() == [[False, False, True]]
     assert bank.without_clips()[2].tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("channels", [8, 152])
+def test_distances_equal_a_plain_search_among_what_is_allowed(channels):
+    generator = torch.Generator().manual_seed(0)
+    owner = torch.tensor([0] * 7 + [1] * 5 + [3] * 9)  # unit 2 left no vector
+    vectors = 30 * torch.randn(len(owner), channels, generator=generator)
+    one = {"appearance": vectors.half(), "motion": vectors.half()}
+    bank = Bank(clip=np.zeros(4, int), seconds=np.arange(4.0), vectors=one, owner=dict.fromkeys(one, owner))
+    grids = 30 * torch.randn(3, 2, 3, channels, generator=generator)
+    allowed = np.array([[True, True, True, True], [False, True, True, False], [False, False, True, False]])
+    found = bank.distances("appearance", grids, allowed)
+    for index in range(3):
+        kept = torch.from_numpy(allowed[index])[owner]
+        if not kept.any():
+            assert np.isinf(found[index]).all()
+            continue
+        plain = torch.cdist(grids[index].reshape(6, -1), vectors.half().float()[kept]).amin(dim=1).reshape(2, 3)
+        assert np.allclose(found[index], plain.numpy(), rtol=2e-3)
 
 
 def test_speed_is_in_diagonals_per_second_whatever_the_rate():

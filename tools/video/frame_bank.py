@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +20,8 @@ from tools.video.frame_features import Units
 if TYPE_CHECKING:
     import torch
 
-TILE = 4096
-"""Vectors compared at once: the table of distances stays in the processor's cache."""
+    from models.cosines import Factor
+
 PARTS: tuple[str, str] = ("appearance", "motion")
 
 
@@ -64,32 +65,56 @@ class Bank:
     def distances(self, part: str, grids: torch.Tensor, allowed: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Distance of every cell to its nearest allowed vector: (n, h, w) from `grids` (n, h, w, C) and `allowed` (n, U).
 
-        Infinite where nothing is allowed.
+        Infinite where nothing is allowed. Products are the fastest of the machine (`models.cosines`): distances are off by about 0.2 %.
         """
         import torch
 
-        bank, owner = self.vectors[part].float(), self.owner[part]
+        from models.cosines import Space, factor
+
         count, height, width, channels = grids.shape
         out = np.full((count, height, width), np.inf, np.float32)
-        if len(bank) == 0:
+        if len(self.vectors[part]) == 0:
             return out
-        squares = (bank * bank).sum(dim=1)
-        allow = torch.from_numpy(allowed).to(bank.device)
+        kept, squares, starts = self._search[part]
+        space = Space()
         with torch.inference_mode():
             for index in range(count):
                 step("pictures compared", index + 1, count)
-                if not bool(allow[index].any()):
+                runs = _runs(allowed[index], starts)
+                if not runs:
                     continue
                 cells = grids[index].reshape(-1, channels).float()
-                # Leaving units out through their squared length costs one pass over the bank, not one over all distances.
-                barred = squares.masked_fill(~allow[index][owner], float("inf"))
-                nearest = cells.new_full((len(cells),), float("inf"))
-                for first in range(0, len(bank), TILE):
-                    tile = slice(first, first + TILE)
-                    nearest = nearest.minimum(torch.addmm(barred[tile], cells, bank[tile].T, alpha=-2.0).amin(dim=1))
-                nearest += (cells * cells).sum(dim=1)
-                out[index] = nearest.clamp_min(0).sqrt().reshape(height, width).cpu().numpy()
+                ours = factor(cells)
+                # |a − b|² = |a|² − 2 (a·b − |b|²/2): the nearest is where the bracket is largest, in the unit of the products.
+                unit = ours.unit * kept.unit
+                half = squares / (2 * unit)
+                best: torch.Tensor | None = None
+                rows = max(1, ours.tile // len(cells))
+                for low, high in runs:
+                    for first in range(low, high, rows):
+                        tile = slice(first, min(first + rows, high))
+                        raw = ours.times(kept[tile], space)
+                        found = raw.sub_(half[tile] if raw.is_floating_point() else half[tile].round().int()).amax(dim=1)
+                        best = found if best is None else best.maximum(found)
+                assert best is not None
+                nearest = (cells * cells).sum(dim=1) - 2 * unit * best.double()
+                out[index] = nearest.clamp_min(0).sqrt().reshape(height, width).float().cpu().numpy()
         return out
+
+    @cached_property
+    def _search(self) -> dict[str, tuple[Factor, torch.Tensor, NDArray[np.int64]]]:
+        """Per part the vectors ready to be multiplied, their squared lengths, and where each unit's begin."""
+        import torch
+
+        from models.cosines import factor
+
+        found = {}
+        for part in self.vectors:
+            vectors = self.vectors[part].float()
+            units = torch.arange(len(self) + 1, device=vectors.device)
+            starts = torch.searchsorted(self.owner[part].contiguous(), units).cpu().numpy()
+            found[part] = factor(vectors), (vectors * vectors).sum(dim=1), starts
+        return found
 
     def without_clips(self) -> NDArray[np.bool_]:
         """(U, U): which units each unit may be compared with when its own clip is left out."""
@@ -108,3 +133,14 @@ class Bank:
             spread = min(spread, round_s)
             apart = np.minimum(apart, np.abs((seconds % round_s)[:, None] - (self.seconds % round_s)[None, :]))
         return np.asarray(apart > min(exclusion_s, spread / 4))
+
+
+def _runs(allowed: NDArray[np.bool_], starts: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Runs of vectors whose units are allowed (U,), from where the units' vectors begin (U + 1,).
+
+    >>> _runs(np.array([True, True, False, True]), np.array([0, 5, 9, 12, 20]))
+    [(0, 9), (12, 20)]
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], allowed.astype(np.int8), [0]))))
+    spans = [(int(starts[first]), int(starts[last])) for first, last in zip(edges[::2], edges[1::2], strict=True)]
+    return [(low, high) for low, high in spans if high > low]
