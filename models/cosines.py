@@ -4,10 +4,9 @@
 
 * a CPU that multiplies bytes (AVX512-VNNI) gets each number as a coarse and a fine byte, x = largest · (coarse + fine / 254) / 127. Of the
   product, coarse · coarse is one integer product, and coarse · fine, fine · coarse and a rounded fine · fine together are another, all of
-  them without rounding. Twice as fast; a cosine is off by about 5e-6.
-* CUDA gets float16 factors and float32 sums: about eight times as fast; a cosine is off by about 1e-5.
-
-Distances of unit vectors then are off by up to 0.005 where they are next to nothing, and by 0.002 of themselves above 0.1.
+  them without rounding. Twice as fast (1.9 times, mutual scoring); cosines of patches of mvtec_bottle are off by 8e-6 (root mean square) and
+  at most 4e-5, so that distances below 0.1 are off by up to 0.007 and larger ones by up to 0.3 %.
+* CUDA gets float16 factors and float32 sums; distances of made-up features of 1,024 numbers were off by up to 3e-5.
 
 Axes and units: unit vectors (N, C); raw products (N, M) int32 or float32; cosine = raw · unit of the one · unit of the other.
 """
@@ -31,7 +30,8 @@ SMALLEST = 0.06
 NARROW = 16
 """Vectors shorter than this are multiplied in float32: nothing is gained, and products of single bytes come out wrong (torch 2.13)."""
 TILES = {"float": 200_000, "bytes": 2_600_000, "half": 64_000_000}
-"""Products held at once: what is reduced in both directions must still be in the cache (of a CPU's core, of a GPU)."""
+"""Products held at once. On a CPU what is reduced in both directions must still be in the core's cache; on a GPU fewer, larger steps count
+more (an H200 took 15.5 ms a photo with 64 million, 18.6 with 16)."""
 
 
 @cache

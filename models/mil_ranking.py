@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-SEGMENTS = 32
 HIDDEN, NARROW, DROPPED = 512, 32, 0.6
 SPARSE, SMOOTH, DECAY = 8e-5, 8e-5, 1e-3
 RATE, BAGS = 0.01, 30

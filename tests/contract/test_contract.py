@@ -36,15 +36,7 @@ def _cases():
             yield pytest.param(check, id=f"{name}-{check.name}", marks=marks)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Tiny networks gain nothing from threads, and lose much where the processors are shared."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.timeout(120)  # two seconds is the aim; a shared machine may be many times slower

@@ -44,12 +44,7 @@ SPOKEN = (("A dark spot was seen.", YES), ("All was even.", NO))
 """What the tiny model is taught to conclude from words, before it is frozen."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def crops(count, seed):

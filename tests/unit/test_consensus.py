@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from agent.planner import WHOLE_FROM, choose
 from core.errors import BadInput
@@ -26,12 +25,7 @@ def photo(number: int, *, hole: bool = False, tint: float = 1.0) -> ImageSample:
 NORMAL = [photo(n) for n in range(10)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,7 @@ from tools.image.retrieval import block_histograms, learn_codes, most_similar, t
 BRICK = np.repeat(textures.brick()[..., None], 3, axis=2)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def part(number, *, hole=False, size=(100, 100)):

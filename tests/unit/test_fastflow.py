@@ -30,12 +30,7 @@ def truth(size=(120, 160)):
     return (rows - 70) ** 2 + (columns - 60) ** 2 < 14**2
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

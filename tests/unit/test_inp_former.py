@@ -19,12 +19,7 @@ BRICK = np.repeat(textures.brick()[..., None], 3, axis=2)
 FAST = {"side": 96, "steps": 50, "patches": 16}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def photo(number, *, hole=False, size=(90, 120)):

@@ -6,21 +6,16 @@ from core.detector import teach
 from core.errors import BadInput, NotFitted
 from core.synthetic import case, examples
 from metrics.ranking import auroc
-from models.mil_ranking import SEGMENTS, SegmentRanker, Training, ranking_loss, train
+from models.mil_ranking import SegmentRanker, Training, ranking_loss, train
 from tools.catalog import catalogue
-from tools.video.bags import Bag, borders, read_bag, read_bags, segments, unit_rows
+from tools.video.bags import SEGMENTS, Bag, borders, read_bag, read_bags, segments, unit_rows
 from tools.video.mil_ranking import MILRanking
 
 ABNORMAL = torch.tensor([[0.9, 0.2, 0.1], [0.4, 0.6, 0.3]])
 NORMAL = torch.tensor([[0.1, 0.3, 0.2], [0.5, 0.1, 0.1]])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def made_up(seed, *, bags=12, width=16, shifted=3):

@@ -22,12 +22,7 @@ CHANNELS, EDGE, NORMALS = 6, 20, 7
 WIDTH = 16
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def drawn(seed, *shape):

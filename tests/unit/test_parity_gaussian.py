@@ -20,12 +20,7 @@ NEAR = {"rel": 1e-3, "abs": 1e-5}
 CHANNELS, HEIGHT, WIDTH = 6, 3, 4
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def vectors(count, channels, seed):

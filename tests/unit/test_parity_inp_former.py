@@ -20,12 +20,7 @@ WIDTH, HEADS, PROTOTYPES, PHOTOS, PLACES = 24, 4, 3, 2, 9
 RATE = 1e-3
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)

@@ -33,12 +33,7 @@ TIED = {"rtol": 1e-2}
 """Where distances tie, their sort orders them by chance; by the order of the photos their own result moves as much."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def features(photos, places, seed):

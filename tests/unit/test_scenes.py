@@ -4,7 +4,7 @@ import pytest
 from core.samples import VideoClip
 from tools.video.frame_novelty import FrameNovelty
 from tools.video.repeats import Thumbnails
-from tools.video.scenes import Scenes, scenes_of
+from tools.video.scenes import SIDE, Scenes, scenes_of
 
 FPS = 10.0
 
@@ -71,7 +71,7 @@ def test_moments_at_a_jump_and_of_a_glimpse_belong_to_no_scene():
 
 @pytest.mark.parametrize("count", [0, 1, 3, 9])
 def test_few_pictures_have_one_scene(count):
-    assert scenes_of(np.arange(count) / 10, np.zeros((count, 9), np.float32)).numbers == (0,)
+    assert scenes_of(np.arange(count) / 10, np.zeros((count, SIDE * SIDE), np.float32)).numbers == (0,)
 
 
 def test_a_cut_is_told_and_scored_as_no_event():

@@ -12,12 +12,7 @@ BRICK, GRAVEL = (np.repeat(grey[..., None], 3, axis=2) for grey in (textures.bri
 SMALL = {"side": 96, "bank": 100_000}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def photo(number, *, of=BRICK, hole=False, size=(90, 120)):

@@ -101,8 +101,7 @@ class Cascade:
         import torch
 
         assert self._object is not None
-        value = finest.float() @ torch.as_tensor(self._weight)
-        return ((value - self._object.low) / (self._object.high - self._object.low)).clamp(0, 1)
+        return self._object.scaled(finest.float() @ torch.as_tensor(self._weight))
 
     def _blurred(self, maps: torch.Tensor) -> torch.Tensor:
         from torch.nn.functional import conv2d, pad

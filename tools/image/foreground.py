@@ -13,12 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tools.image.retrieval import Floats, kmeans, nearest_code, sampled
 
+if TYPE_CHECKING:
+    import torch
+
+Values = TypeVar("Values", NDArray[np.floating], "torch.Tensor")
 RIM = 3 / 80
 """Width of the rim as a part of the map's edge."""
 MIDDLE = 1 / 5
@@ -42,8 +47,11 @@ class Foreground:
         >>> Foreground(np.array([1.0], np.float32), 0.0, 2.0).of(np.array([[[-1.0, 1.0, 5.0]]], np.float32)).tolist()
         [[0.0, 0.5, 1.0]]
         """
-        value = np.tensordot(self.weight, features, axes=1)
-        return np.asarray(((value - self.low) / (self.high - self.low)).clip(0, 1), dtype=np.float32)
+        return np.asarray(self.scaled(np.tensordot(self.weight, features, axes=1)), dtype=np.float32)
+
+    def scaled(self, values: Values) -> Values:
+        """Values along the line, as an array or a tensor, as foreground."""
+        return ((values - self.low) / (self.high - self.low)).clip(0, 1)
 
 
 def rim_and_middle(height: int, width: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -67,7 +67,7 @@ class MuSc:
             always lie alike; it also finds parts at the wrong place.
         repeats: look for groups of photos that share a defect and do not let them vouch for each other.
         exact: float32 products throughout, instead of the fastest ones that this machine has (`models.cosines`; distances are then off
-            by up to 0.005 where patches are nearly the same, by 0.2 % where they differ).
+            by up to 0.007 where patches are nearly the same, by up to 0.3 % where they differ).
         seed: of the dealing.
         backbone: the network whose features are compared, as `models.patches.PatchEncoder` takes it (the paper's: a CLIP or DINOv2
             transformer, which needs neighbourhoods (1, 3, 5) and more photos in memory).

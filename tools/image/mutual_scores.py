@@ -4,7 +4,7 @@ Source: Li et al., MuSc (ICLR 2024), mutual scoring: a(p; j) = min over patches 
 the mean of its lowest a(p; ·): lowest, because good parts also differ and some photos are odd themselves.
 Ours: one product of two photos' patches serves both directions (largest of each row, largest of each column), in tiles that
 stay in the processor's cache; no table of patches against patches is ever held, only the (partners, P) minima. Exact but for
-rounding: patches closer than about 0.001 are found at 0 to 0.001 (with the faster products of `models.cosines`: 0.005).
+rounding: patches closer than about 0.001 are found at 0 to 0.001 (with the faster products of `models.cosines`: 0.007).
 
 Axes and units: unit vectors (P, C), P = rows · columns of a photo's grid, row by row; distances of unit vectors, 0 to 2; a window is
 measured in cells of the grid.

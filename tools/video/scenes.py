@@ -69,9 +69,9 @@ def scenes_of(seconds: NDArray[np.float64], pictures: NDArray[np.float32]) -> Sc
     """The scenes of a video; one where it never jumps.
 
     >>> rng = np.random.default_rng(0)
-    >>> one, other = rng.normal(size=(2, 1, 60))
+    >>> one, other = 50 * rng.normal(size=(2, 1, SIDE * SIDE))
     >>> shown = np.concatenate([np.repeat(one, 40, 0), np.repeat(other, 30, 0), np.repeat(one, 40, 0)])
-    >>> found = scenes_of(np.arange(110) / 10, (shown + rng.normal(0, 0.1, shown.shape)).astype(np.float32))
+    >>> found = scenes_of(np.arange(110) / 10, (shown + rng.normal(0, 5, shown.shape)).astype(np.float32))
     >>> found.jumps_s, found.numbers
     ((4.0, 7.0), (0, 1, 0))
     """
@@ -127,8 +127,6 @@ def _width(seconds: NDArray[np.float64]) -> int:
 
 def _everywhere(pictures: NDArray[np.float32], jump: int, width: int) -> bool:
     """Whether most blocks of the picture show something else after frame `jump` than before it."""
-    if pictures.shape[1] != SIDE * SIDE:
-        return True
     before, after = (
         _blocks(pictures[max(0, first) : last].mean(axis=0, dtype=np.float64))
         for first, last in ((jump - width, jump), (jump, jump + width))
