@@ -65,7 +65,8 @@ class Bank:
     def distances(self, part: str, grids: torch.Tensor, allowed: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Distance of every cell to its nearest allowed vector: (n, h, w) from `grids` (n, h, w, C) and `allowed` (n, U).
 
-        Infinite where nothing is allowed. Products are the fastest of the machine (`models.cosines`): distances are off by up to half a percent.
+        Infinite where nothing is allowed. The products are the machine's fastest (`models.cosines`): distances are off by up to
+        half a percent.
         """
         import torch
 
