@@ -10,8 +10,7 @@ Axes: photos (H, W, 3) uint8 RGB; maps (H, W) float32 from 0 to 1.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,8 +21,9 @@ from torch import Tensor
 
 from core.errors import BadInput
 from models.anomaly_adapter.decoder import TextDecoder
-from models.anomaly_adapter.prompt_learner import TOKENS, PromptLearner, placeholder, prefixed, to_side, with_room
+from models.anomaly_adapter.prompt_learner import TOKENS, PromptLearner, to_side
 from models.patches import PatchEncoder
+from models.soft_prompts import placeholder, prefixed, with_room
 
 if TYPE_CHECKING:
     from models.chat.vlm_loading import LoadedVlm
@@ -103,7 +103,7 @@ class AnomalyAdapter:
         with torch.no_grad():
             prefix = self.prefix([seen])
         writing = Writing(
-            self.loaded, with_room(inputs, self.placeholder), max_tokens=max_tokens, deadline=time.monotonic() + budget_s,
+            self.loaded, with_room(inputs, self.placeholder, TOKENS), max_tokens=max_tokens, deadline=time.monotonic() + budget_s,
             watch=Stopwatch(),
         )  # fmt: skip
         with prefixed(self.loaded.model, prefix, self.placeholder):
@@ -159,23 +159,6 @@ class AnomalyAdapter:
         made.turns.append({"role": "user", "content": [*opening, words(question)]})
         room = min(MAX_CONTEXT, self.loaded.context) - max_tokens - TOKENS
         return fit(self.loaded, made, room=room, tiles=False).inputs
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """While this lasts nobody else uses the model, it is in its state for answering, and its weights take no gradients."""
-        model = self.loaded.model
-        with self.loaded.lock:
-            wanted = [(weight, weight.requires_grad) for weight in model.parameters()]
-            training = model.training
-            model.eval()
-            for weight, _ in wanted:
-                weight.requires_grad_(False)
-            try:
-                yield
-            finally:
-                model.train(training)
-                for weight, had in wanted:
-                    weight.requires_grad_(had)
 
 
 def level_encoder(*, side: int = 320, device: str = "auto") -> PatchEncoder:

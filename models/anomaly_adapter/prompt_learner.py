@@ -1,9 +1,7 @@
-"""From an anomaly map to soft prompt embeddings of a language model, and their way into a model that is not changed.
+"""From an anomaly map to soft prompt embeddings of a language model (`models.soft_prompts` puts them before it).
 
 Source: after the prompt learner of Gu et al., AnomalyGPT (AAAI 2024): convolutions turn the map into one embedding per cell of a 3×3
-grid, and as many learned base embeddings stand beside them (prompt tuning, Lester et al., EMNLP 2021). The prefix enters through the
-model's own token embedding: placeholder tokens are put in front of the prompt, and their embeddings are replaced on the way out of
-the embedding layer. So picture tokens, rotary positions, cache and generation stay the model's own, whichever model it is.
+grid, and as many learned base embeddings stand beside them (prompt tuning, Lester et al., EMNLP 2021).
 
 Axes: maps (N, H, W) float32 from 0 to 1; prefixes (N, T, W) with T = 18 tokens of the model's width W.
 """
@@ -11,8 +9,6 @@ Axes: maps (N, H, W) float32 from 0 to 1; prefixes (N, T, W) with T = 18 tokens 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -79,48 +75,3 @@ def learner_for(model: Any, *, seed: int = 0) -> PromptLearner:
     """A prompt learner of the width and scale of a transformers model, on its device."""
     table = model.get_input_embeddings().weight
     return PromptLearner(int(table.shape[1]), scale=float(table.detach().float().std()), seed=seed).to(table.device)
-
-
-def placeholder(model: Any) -> int:
-    """A token that never begins a prompt: the one for padding, else the one that ends an answer."""
-    settings = model.generation_config
-    token = settings.pad_token_id if settings.pad_token_id is not None else settings.eos_token_id
-    return int(token[0] if isinstance(token, list) else token)
-
-
-def with_room(inputs: dict[str, Any], token: int) -> dict[str, Any]:
-    """Prompt tensors with 18 placeholders in front of the tokens; `token` is from `placeholder`.
-
-    >>> with_room({"input_ids": torch.tensor([[5, 6]]), "attention_mask": torch.ones(1, 2)}, 0)["input_ids"].tolist()
-    [[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 6]]
-    """
-    front = {"input_ids": token, "attention_mask": 1, "mm_token_type_ids": 0}
-    return {key: F.pad(value, (TOKENS, 0), value=front[key]) if key in front else value for key, value in inputs.items()}
-
-
-@contextmanager
-def prefixed(model: Any, prefix: Tensor, token: int, *, ids: Tensor | None = None) -> Iterator[None]:
-    """While this lasts, prompts of `model` that begin with 18 placeholders are read with `prefix` (N, 18, W) in their stead.
-
-    Other prompts, and the single tokens of generation, pass as they are; so do all but the prompt `ids` (1, L) when it is given, for a
-    model that several chats share.
-
-    Raises:
-        BadInput: a prompt of another batch size than the prefix.
-    """
-
-    def replace(module: Any, given: tuple[Tensor, ...], embedded: Tensor) -> Tensor:
-        asked = given[0]
-        if asked.ndim != 2 or asked.shape[1] <= TOKENS or not bool((asked[:, :TOKENS] == token).all()):
-            return embedded
-        if ids is not None and not torch.equal(asked, ids):
-            return embedded
-        if len(asked) != len(prefix):
-            raise BadInput(f"{len(asked)} prompts: expected as many as prefixes, {len(prefix)}.")
-        return torch.cat([prefix.to(embedded.dtype), embedded[:, TOKENS:]], dim=1)
-
-    handle = model.get_input_embeddings().register_forward_hook(replace)
-    try:
-        yield
-    finally:
-        handle.remove()

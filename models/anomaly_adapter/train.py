@@ -8,22 +8,21 @@ Axes: features (P, C) of a photo's patches in reading order, truths (P,) float32
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from core.errors import BadInput
 from core.progress import step
+from models import soft_prompts
 from models.anomaly_adapter.adapter import AnomalyAdapter, Turn
 from models.anomaly_adapter.decoder import TextDecoder, map_loss
-from models.anomaly_adapter.prompt_learner import TOKENS, prefixed, with_room
 from models.patches import PatchEncoder
+from models.soft_prompts import Asked, answer_tokens, batches, frozen
 
 COVERED = 0.3
 """A patch is abnormal when a defect covers more than this part of it."""
@@ -31,8 +30,6 @@ PATCHES = 1024
 """Patches of one training step."""
 MOST_OF_A_KIND = 160
 """Most abnormal, and most normal, patches that one photo gives."""
-NOT_ASKED = -100
-"""Label of tokens that the loss passes over, transformers' convention."""
 
 
 def patch_truth(encoder: PatchEncoder, mask: NDArray[np.bool_]) -> Tensor:
@@ -128,16 +125,16 @@ def train_prompt_learner(
     asked = [_asked(adapter, lesson) for lesson in lessons]
     learner, generator = adapter.learner, torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=rate, weight_decay=1e-3)
-    steps = epochs * sum(1 for _ in _batches(asked, batch, generator))
+    steps = epochs * sum(1 for _ in batches(asked, batch, generator))
     rise = 0.11 if steps == 10 else 0.1  # a rise of exactly one step divides by zero
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=rise)
     history = []
     learner.train()
-    with adapter.frozen():
+    with frozen(adapter.loaded):
         for epoch in range(epochs):
             total, tokens = 0.0, 0
-            for chosen in _batches(asked, batch, generator):
-                loss, count = _answer_loss(adapter, [lessons[i] for i in chosen], [asked[i] for i in chosen])
+            for chosen in batches(asked, batch, generator):
+                loss, count = _loss(adapter, [lessons[i] for i in chosen], [asked[i] for i in chosen])
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
@@ -159,55 +156,17 @@ def answer_loss(adapter: AnomalyAdapter, lessons: Sequence[Lesson]) -> float:
     if not lessons:
         raise BadInput("expected at least one lesson, got none.")
     total, tokens = 0.0, 0
-    with torch.no_grad(), adapter.frozen():
+    with torch.no_grad(), frozen(adapter.loaded):
         for lesson in lessons:
-            loss, count = _answer_loss(adapter, [lesson], [_asked(adapter, lesson)])
+            loss, count = _loss(adapter, [lesson], [_asked(adapter, lesson)])
             total, tokens = total + float(loss) * count, tokens + count
     return total / tokens
 
 
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """A prompt as tensors, and the tokens of its answer (A,)."""
-
-    inputs: dict[str, Any]
-    answer: Tensor
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        return tuple(sorted((key, tuple(value.shape)) for key, value in self.inputs.items()))
-
-
-def _asked(adapter: AnomalyAdapter, lesson: Lesson) -> _Asked:
+def _asked(adapter: AnomalyAdapter, lesson: Lesson) -> Asked:
     inputs = adapter.prompt(lesson.picture, lesson.question, normals=lesson.normals, history=lesson.history)
-    tokenizer, end = adapter.loaded.processor.tokenizer, adapter.loaded.model.generation_config.eos_token_id
-    ids = [*tokenizer(lesson.answer, add_special_tokens=False)["input_ids"], end[0] if isinstance(end, list) else end]
-    return _Asked(inputs, torch.tensor(ids, device=adapter.loaded.device))
+    return Asked(inputs, answer_tokens(adapter.loaded, lesson.answer))
 
 
-def _batches(asked: Sequence[_Asked], size: int, generator: torch.Generator) -> Iterator[list[int]]:
-    """Numbers of lessons with equal prompt shapes, in random order."""
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for number in torch.randperm(len(asked), generator=generator).tolist():
-        groups.setdefault(asked[number].shape, []).append(number)
-    for group in groups.values():
-        yield from (group[start : start + size] for start in range(0, len(group), size))
-
-
-def _answer_loss(adapter: AnomalyAdapter, lessons: Sequence[Lesson], asked: Sequence[_Asked]) -> tuple[Tensor, int]:
-    """Mean loss over the answers' tokens of one batch, with gradients to the prompt learner, and how many tokens they are."""
-    longest = max(len(one.answer) for one in asked)
-    answers = torch.stack([F.pad(one.answer, (0, longest - len(one.answer)), value=adapter.placeholder) for one in asked])
-    given = torch.stack([torch.arange(longest, device=answers.device) < len(one.answer) for one in asked])
-    inputs = {key: torch.cat([one.inputs[key] for one in asked]) for key in asked[0].inputs}
-    length = inputs["input_ids"].shape[1]
-    inputs["input_ids"] = torch.cat([inputs["input_ids"], answers], dim=1)
-    inputs["attention_mask"] = torch.cat([inputs["attention_mask"], given.to(inputs["attention_mask"].dtype)], dim=1)
-    if "mm_token_type_ids" in inputs:
-        inputs["mm_token_type_ids"] = F.pad(inputs["mm_token_type_ids"], (0, longest))
-    model = adapter.loaded.model
-    with prefixed(model, adapter.prefix([lesson.map for lesson in lessons]), adapter.placeholder):
-        logits = model(**with_room(inputs, adapter.placeholder), use_cache=False).logits
-    said = logits[:, TOKENS + length - 1 : TOKENS + length + longest - 1].float()
-    labels = answers.masked_fill(~given, NOT_ASKED)
-    return F.cross_entropy(said.flatten(0, 1), labels.flatten(), ignore_index=NOT_ASKED), int(given.sum())
+def _loss(adapter: AnomalyAdapter, lessons: Sequence[Lesson], asked: Sequence[Asked]) -> tuple[Tensor, int]:
+    return soft_prompts.answer_loss(adapter.loaded.model, adapter.prefix([lesson.map for lesson in lessons]), asked)

@@ -153,7 +153,7 @@ class LocalVlm(BaseChatModel):
     ) -> Generator[str, None, AIMessage]:  # fmt: skip
         """Write one answer, yielding the words of it as they come; a wrong tool call is asked for once more.
 
-        `prefix` are soft prompts (1, T, W) of an anomaly adapter, put before every prompt of the answer.
+        `prefix` are soft prompts (1, T, W) of an adapter, put before every prompt of the answer.
         """
         watch, deadline = Stopwatch(), time.monotonic() + self.budget_s
         loaded = self.load()
@@ -228,10 +228,10 @@ def _with_prefix(loaded: LoadedVlm, inputs: dict[str, Any], prefix: Any) -> tupl
     """The tensors of a prompt with room for soft prompts, and the block in which the model reads them there."""
     if prefix is None:
         return inputs, nullcontext()
-    from models.anomaly_adapter.prompt_learner import placeholder, prefixed, with_room
+    from models.soft_prompts import placeholder, prefixed, with_room
 
     token = placeholder(loaded.model)
-    roomy = with_room(inputs, token)
+    roomy = with_room(inputs, token, int(prefix.shape[1]))
     return roomy, prefixed(loaded.model, prefix, token, ids=roomy["input_ids"])
 
 

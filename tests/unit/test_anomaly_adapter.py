@@ -23,7 +23,7 @@ from models.anomaly_adapter.adapter import (
     level_encoder,
 )
 from models.anomaly_adapter.decoder import TextDecoder, text_vectors
-from models.anomaly_adapter.prompt_learner import TOKENS, PromptLearner, learner_for, placeholder, prefixed, to_side, with_room
+from models.anomaly_adapter.prompt_learner import TOKENS, PromptLearner, learner_for, to_side
 from models.anomaly_adapter.train import (
     Lesson,
     answer_loss,
@@ -34,6 +34,7 @@ from models.anomaly_adapter.train import (
 )
 from models.chat.vlm_loading import load_vlm
 from models.chat.vlm_writing import AnswerCutOff
+from models.soft_prompts import placeholder, prefixed, with_room
 from tools.image.anomaly_decoder import TextMap
 from tools.image.simulated_defects import PRESENCE, simulate
 
@@ -169,7 +170,7 @@ def test_training_is_repeatable_and_needs_both_kinds(encoder):
 def test_other_prompts_pass_the_prefix_untouched(loaded, adapter):
     token = placeholder(loaded.model)
     inputs = adapter.prompt(crops(1, 2)[0], PRESENCE)
-    roomy = with_room(inputs, token)
+    roomy = with_room(inputs, token, TOKENS)
     assert roomy["input_ids"].shape[1] == inputs["input_ids"].shape[1] + TOKENS
     prefix = torch.randn(1, TOKENS, adapter.learner.width)
     with torch.no_grad():
@@ -185,7 +186,7 @@ def test_other_prompts_pass_the_prefix_untouched(loaded, adapter):
 def test_a_prefix_of_the_placeholders_own_embeddings_changes_nothing(loaded, adapter):
     """So the prefix really stands where the placeholders stood, and pictures and positions stay the model's own."""
     token = placeholder(loaded.model)
-    roomy = with_room(adapter.prompt(crops(1, 2)[0], PRESENCE), token)
+    roomy = with_room(adapter.prompt(crops(1, 2)[0], PRESENCE), token, TOKENS)
     own = loaded.model.get_input_embeddings().weight[token].detach().expand(1, TOKENS, -1)
     with torch.no_grad():
         padded = loaded.model(**roomy).logits
