@@ -22,6 +22,7 @@ from agent.evidence_store import EvidenceStore
 from agent.investigation import Investigation
 from agent.lookups import look_up, look_up_lost, look_up_together
 from agent.model_planner import Dialogue
+from agent.narration.changes import told_clip
 from agent.narration.narrator import Narration
 from agent.narration.scene import Scene, shown
 from agent.narration.sight import told_photo
@@ -378,6 +379,7 @@ class Conversation:
             rules=self.rulebook.texts(self._bench.sources()),
             history=[(question, str(reply["answer"])) for question, _, reply in self._store.turns(self._thread)],
             folder=self._store.home, photo=lambda: told_photo(self._bench.investigations(), self._bench.sources(), facts),
+            clip=lambda: told_clip(self._bench.investigations(), self._bench.sources(), facts),
         )  # fmt: skip
         with self.steps.step("narrate", f"Writing the answer with {self.voice.name}") as step, watching(self.steps.heed):
             try:

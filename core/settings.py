@@ -66,6 +66,21 @@ def limits() -> Limits:
     return Limits.from_environment()
 
 
+def choice(name: str, options: tuple[str, ...]) -> str:
+    """One of `options` that TELLTALE_<NAME> names, the first when it is not set.
+
+    Raises:
+        BadInput: it names another.
+
+    >>> choice("keyframes", ("context", "uniform", "top"))
+    'context'
+    """
+    chosen = os.environ.get(f"TELLTALE_{name.upper()}", options[0])
+    if chosen not in options:
+        raise BadInput(f"TELLTALE_{name.upper()}={chosen!r}: expected one of {', '.join(options)}.")
+    return chosen
+
+
 def home() -> Path:
     """Where chats, evidence and the cache live: `TELLTALE_HOME`, else the platform's user data folder."""
     chosen = os.environ.get("TELLTALE_HOME")

@@ -1,4 +1,4 @@
-"""`telltale models list | pull | adapt`: the models Telltale runs, what they need, how they get here, and a map for their eyes."""
+"""`telltale models list | pull | adapt | relate`: the models Telltale runs, what they need, how they get here, what is learned for them."""
 
 from __future__ import annotations
 
@@ -103,6 +103,44 @@ def models_adapt(
     )
 
 
+@models_app.command("relate")
+def models_relate(
+    name: Annotated[str, typer.Argument(help="An installed language model, or the path of its folder.")],
+    clips: Annotated[list[Path], typer.Argument(help="Videos to learn from, normal or not, of cameras that stand still.")],
+    steps: Annotated[int, typer.Option(min=1, help="Steps in which intervals are told from one another, at most.")] = 200,
+    epochs: Annotated[int, typer.Option(min=1, help="How often the model goes through the intervals.")] = 10,
+) -> None:
+    """Train a relation encoder: the local model is then shown how people and things move to each other around an event.
+
+    Nothing needs to be labelled, and the model itself is not changed. Takes a GPU for models worth using, and many clips: a few are only
+    learned by heart. An encoder of the same model is replaced; remove relations.* in its folder to go on without.
+    """
+    from core.progress import watching
+    from core.settings import home
+    from models.anomaly_adapter.store import adapter_folder
+    from models.chat.hub import find_model
+    from models.chat.vlm_loading import check_folder, load_vlm
+    from models.relation_adapter import save
+    from tools.video.relation_training import Effort, train_adapter
+    from ui.terminal import clear_progress, print_progress
+
+    title, folder = find_model(name)
+    check_folder(folder)
+    videos = _videos(clips)
+    try:
+        with watching(print_progress):
+            adapter, losses = train_adapter(load_vlm(folder), videos, effort=Effort(steps=steps, epochs=epochs))
+    finally:
+        clear_progress()
+    kept = adapter_folder(home(), folder)
+    save(adapter, kept)
+    print(
+        f"Relation encoder for {title} from {len(videos)} videos: loss per word {losses[0]:.2f} at first, {losses[-1]:.2f} at last. "
+        f"Kept in {kept}; --model local:{title} uses it from now on.",
+        file=sys.stderr,
+    )
+
+
 MOST_GOOD = 64
 """Photos of good parts that are read for an adapter."""
 
@@ -124,6 +162,23 @@ def _photos(paths: list[Path]) -> list[Any]:
         if source.kind != "image":
             raise BadInput(f"{source.name!r} was read as {source.kind}: expected photos of good parts.")
     return [sample.pixels for sample in islice((s for source in opened.sources for s in source.samples), MOST_GOOD)]  # type: ignore[union-attr]
+
+
+def _videos(paths: list[Path]) -> list[Any]:
+    """The clips among files and folders.
+
+    Raises:
+        BadInput: something else is among them.
+    """
+    from readers.open import open_all
+
+    opened = open_all(paths)
+    for refusal in opened.refused:
+        raise BadInput(refusal.message)
+    for source in opened.sources:
+        if source.kind != "video":
+            raise BadInput(f"{source.name!r} was read as {source.kind}: expected videos.")
+    return [sample for source in opened.sources for sample in source.samples]
 
 
 def _embedded() -> list[dict[str, Any]]:

@@ -21,8 +21,9 @@ from core.evidence import Box, Interval, Region, Whole
 from core.samples import Frame, VideoClip
 from core.scores import FrameScores
 from core.segments import Segment, extract_events, smooth
+from core.settings import choice
 from tools.video.frame_novelty import LOW_SHARE, MERGE_GAP_S, MIN_LENGTH_S, SELF_THRESHOLD, SIGMA_S, FrameNovelty
-from tools.video.keyframes import Moment, budgets, moments, picture_changes
+from tools.video.keyframes import WAYS, Moment, budgets, moments, picture_changes
 
 FALSE_POSITIVE_RATE = 0.01
 MOST_EVENTS = 8
@@ -65,7 +66,7 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
     for i, (event, looks) in enumerate(zip(told, budgets(told, scores.unit_s), strict=True)):
         chosen = moments(
             event, scores.seconds, scores.scores, count=looks, duration_s=clip.duration_s,
-            others=[other for other in events if other is not event], changes=picture_changes(clip),
+            others=[other for other in events if other is not event], changes=picture_changes(clip), way=choice("keyframes", WAYS),
         )  # fmt: skip
         finding, strip = _finding(run, clip, scores, event, calibration, store, chosen, rank=i + 1, count=len(events))
         findings.append(finding)

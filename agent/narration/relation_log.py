@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.investigation import Finding
+from agent.narration.changes import RELATIONS
 from core.evidence import Evidence, Interval
 from core.samples import VideoClip
+from core.settings import choice
 
 CONTEXT_S = 8.0
 """Seconds before and after a finding in which its cause and effect may lie."""
@@ -25,6 +27,8 @@ def relation_evidence(clip: VideoClip, source: str, findings: Sequence[Finding])
     """
     from tools.video.relations import clip_relations, strongest
 
+    if choice("relations", RELATIONS) == "none":
+        return []
     spans = [f.evidence.locus for f in findings if isinstance(f.evidence.locus, Interval)]
     if not spans:
         return []

@@ -21,6 +21,7 @@ from agent.narration.rows import evidence_rows, fenced
 from agent.reply import Panel
 from agent.verify import cited_ids
 from core.evidence import Evidence
+from core.samples import VideoClip
 from prompts.loader import render
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ PLOTTED_CHANNELS = 4
 @dataclass(frozen=True, kw_only=True)
 class Scene:
     """All that one answer may rest on. `draft` are the lines fixed rules would answer; `accounts` are sentences about what came before
-    and after each finding and what may excuse it; `folder` holds the pictures' files, and `photo` reads the worst photo told of.
+    and after each finding and what may excuse it; `folder` holds the pictures' files, `photo` reads the worst photo told of, and `clip`
+    finds the clip of the worst event told of with the seconds of its keyframes.
     """
 
     question: str
@@ -49,6 +51,7 @@ class Scene:
     accounts: Sequence[str] = ()
     folder: Path = field(default_factory=Path)
     photo: Callable[[], NDArray[np.uint8] | None] | None = None
+    clip: Callable[[], tuple[VideoClip, tuple[float, ...]] | None] | None = None
 
     @property
     def pictures(self) -> list[Panel]:

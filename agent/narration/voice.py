@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from agent.narration.changes import ChangeReader
 from agent.narration.narrator import Narration, Written, narrate
 from agent.narration.scene import Scene
 from agent.narration.sight import MapReader
@@ -29,7 +30,7 @@ class Voice:
     def __init__(self, tier: Tier) -> None:
         self.tier = tier
         self._model: BaseChatModel | None = None
-        self._maps = MapReader()
+        self._maps, self._changes = MapReader(), ChangeReader()
 
     @property
     def speaks(self) -> bool:
@@ -52,7 +53,7 @@ class Voice:
         except TelltaleError as error:
             log.warning("%s cannot be opened: %s", self.name, error)
             return Narration(failure=" ".join(str(error).split()).rstrip("."))
-        return narrate(self._maps.before(model, scene), scene, written=written)
+        return narrate(self._changes.before(self._maps.before(model, scene), scene), scene, written=written)
 
     def model(self) -> BaseChatModel:
         """The model, opened once.

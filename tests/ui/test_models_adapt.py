@@ -1,4 +1,4 @@
-"""`telltale models adapt`: an adapter for a local model, kept where the chat looks for it."""
+"""`telltale models adapt | relate`: what is learned for a local model is kept where the chat looks for it."""
 
 from __future__ import annotations
 
@@ -67,3 +67,24 @@ def test_what_cannot_be_learned_from_is_said_in_one_line(
         assert "Traceback" not in said
     assert run(capsys, "models", "adapt", "no-such-model", "--normal", SAMPLES)[0] == 2
     assert not (tmp_path / "home" / "adapters").exists()
+
+
+def test_a_relation_encoder_is_trained_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from agent.narration.changes import ChangeReader
+    from models.chat.local_vlm import open_local
+
+    monkeypatch.setenv("TELLTALE_HOME", str(tmp_path / "home"))
+    build_qwen(tmp_path / "tiny")
+    code, said = run(
+        capsys, "models", "relate", tmp_path / "tiny", SAMPLES / "crossing.mp4", "--steps", 2, "--epochs", 1
+    )  # fmt: skip
+    assert code == 0, said
+    kept = tmp_path / "home" / "adapters" / "tiny"
+    assert sorted(path.name for path in kept.iterdir()) == ["relations.json", "relations.safetensors"]
+    assert "Relation encoder for tiny from 1 videos" in said
+    assert ChangeReader()._adapter(open_local(str(tmp_path / "tiny"), device="cpu"), tmp_path / "home") is not None
+    code, said = run(capsys, "models", "relate", tmp_path / "tiny", SAMPLES / "pump.csv")
+    assert code == 2
+    assert "expected videos" in said

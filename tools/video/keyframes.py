@@ -31,6 +31,8 @@ QUIET = 0.1
 """Added to every score, so that moments without one are looked at too."""
 APART_S = 0.25
 """Moments nearer than this show the same."""
+WAYS = ("context", "uniform", "top")
+"""Values of TELLTALE_KEYFRAMES: context-aware; evenly over the clip, whatever its scores; the highest scores, without any context."""
 THUMBNAIL, RATE = 32, 5.0
 """Longest side in pixels and pictures per second that changes are measured on."""
 
@@ -68,7 +70,7 @@ def budgets(events: Sequence[Segment], unit_s: float, total: int = BUDGET) -> li
 
 def moments(
     event: Segment, seconds: NDArray[np.floating], scores: NDArray[np.floating], *,
-    count: int, duration_s: float, others: Sequence[Segment] = (), changes: Changes | None = None,
+    count: int, duration_s: float, others: Sequence[Segment] = (), changes: Changes | None = None, way: str = WAYS[0],
 ) -> list[Moment]:  # fmt: skip
     """Moments of one event, a quarter of them before it, a quarter after, in order.
 
@@ -80,7 +82,13 @@ def moments(
         duration_s: of the clip.
         others: the clip's other events, which end the context.
         changes: how much the picture changes; half of the context's moments are then those of the largest change.
+        way: one of `WAYS`; the other two are there to be compared with.
     """
+    if way != "context":
+        times = (
+            _evenly(duration_s, count) if way == "uniform" else seconds[np.argsort(-scores, kind="stable")[: 4 * count]].tolist()
+        )
+        return _apart([Moment(float(t), _role(float(t), event)) for t in times], most=count)
     start, end = max(event.start_s, 0.0), min(event.end_s, duration_s)
     reach = min(max(SHARE * (end - start), SHORTEST_S), LONGEST_S)
     low = max([0.0, start - reach, *(min(other.end_s, start) for other in others if other.peak_s < event.peak_s)])
@@ -112,11 +120,21 @@ def _context(low: float, high: float, count: int, changes: Changes | None) -> li
     return found
 
 
-def _apart(found: Sequence[Moment]) -> list[Moment]:
-    """In order, without those that show the same as one that matters more: peak, start, end, then the others as they come."""
+def _evenly(duration_s: float, count: int) -> list[float]:
+    return [duration_s * (k + 0.5) / count for k in range(count)]
+
+
+def _role(time_s: float, event: Segment) -> Role:
+    return "before" if time_s < event.start_s else "after" if time_s > event.end_s else "during"
+
+
+def _apart(found: Sequence[Moment], most: int | None = None) -> list[Moment]:
+    """In order, at most `most`, without those that show the same as one that matters more: peak, start, end, then as they come."""
     rank = {"peak": 0, "start": 1, "end": 2}
     kept: list[Moment] = []
     for moment in sorted(found, key=lambda m: rank.get(m.role, 3)):
+        if len(kept) == most:
+            break
         if all(abs(moment.time_s - other.time_s) >= APART_S for other in kept):
             kept.append(moment)
     return sorted(kept, key=lambda m: m.time_s)
