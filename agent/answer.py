@@ -97,7 +97,7 @@ def write(material: Material) -> Draft:
 
 
 def _answered_by_lookup(request: Request) -> bool:
-    """A lookup was made because the question names a time, a channel, an entity or a concept."""
+    """A lookup was made because the question names a time, a channel, an entity or a concept, or says why of what."""
     return not ({"why", "how_bad", "explain"} & set(request.intents) and request.references)
 
 

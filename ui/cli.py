@@ -69,10 +69,23 @@ def ui(
     serve(host=host, port=port, auth=auth, model=model)
 
 
+DEFAULT_QUESTION = "What is wrong here?"
+
+
+def _is_sentence(path: Path) -> bool:
+    """True for a question that was given where files are: no such file, several words, no ending.
+
+    >>> _is_sentence(Path("what happened before he fell?")), _is_sentence(Path("my holiday clip.mp4")), _is_sentence(Path("samples"))
+    (True, False, False)
+    """
+    text = str(path)
+    return not path.exists() and len(text.split()) > 2 and ("?" in text or not path.suffix)
+
+
 @app.command()
 def ask(
     files: Annotated[list[Path] | None, typer.Argument(help="Photos, videos, series, event logs, or folders of them.")] = None,
-    question: Annotated[str, typer.Option("--question", "-q", help="What to find out.")] = "What is wrong here?",
+    question: Annotated[str, typer.Option("--question", "-q", help="What to find out.")] = DEFAULT_QUESTION,
     normal: Normal = None,
     rule: Annotated[list[str] | None, typer.Option("--rule", help="What counts as abnormal, in words; repeatable.")] = None,
     role: Annotated[
@@ -88,6 +101,10 @@ def ask(
 
     if thread is not None and thread not in {info.thread for info in list_threads()}:
         raise BadInput(f"--thread {thread!r}: there is no such chat here.")
+    spoken = [path for path in files or () if _is_sentence(path)]
+    if spoken and question == DEFAULT_QUESTION:
+        question = str(spoken[0])
+        files = [path for path in files or () if path not in spoken]
     if not files and thread is None:
         raise BadInput("ask: expected at least one file, or --thread to go on with an earlier chat.")
     roles = dict(pair.partition("=")[::2] for pair in role or ())

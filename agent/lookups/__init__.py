@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from agent.evidence_store import EvidenceStore
 from agent.investigation import Investigation
-from agent.lookups import logs, lost, pictures, stretches, timeline
+from agent.lookups import logs, lost, pictures, sequels, stretches, timeline
 from agent.lookups.heard import as_heard
 from agent.lookups.timeline import Together
 from agent.question import Request
@@ -25,6 +25,9 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
 def _by_words(request: Request, source: Source, inv: Investigation | None, store: EvidenceStore) -> Iterator[Evidence]:
     if source.kind == "events":
         yield from logs.look_up(request, source, inv, store)
+    elif source.kind == "video" and (sequel := list(sequels.look_up(request, source, inv))):
+        yield from sequel
+        return
     elif source.kind in ("series", "video"):
         yield from stretches.look_up(request, source, inv, store)
     if source.kind in ("image", "video"):

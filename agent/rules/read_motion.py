@@ -218,9 +218,22 @@ def _objects(rest: str, at: int, predicate: str, values: dict[str, object]) -> s
     return rest
 
 
+def acts_in(text: str) -> list[Predicate]:
+    """The acts that words name, in the order in which they are said.
+
+    >>> acts_in("he ran and fell down")
+    ['runs', 'falls']
+    """
+    return [name for _, name in sorted((match.start(), name) for name, match in _found(text))]
+
+
+def _found(text: str) -> list[tuple[Predicate, re.Match[str]]]:
+    return [(name, m) for name, words in _ACTS if (m := re.search(rf"(?<![\w-])(?:{words})(?![\w-])", text)) is not None]
+
+
 def _predicate(text: str, subject: re.Match[str]) -> tuple[Predicate, re.Match[str] | None]:
     """The act nearest behind the subject (or, for a crowd "of people", before it)."""
-    found = [(name, m) for name, words in _ACTS if (m := re.search(rf"(?<![\w-])(?:{words})(?![\w-])", text)) is not None]
+    found = _found(text)
     behind = [(name, m) for name, m in found if m.start() >= subject.end() - 1]
     crowd = [(name, m) for name, m in found if name == "crowds" and m.end() <= subject.start() + 1]
     leaving = [(name, m) for name, m in found if name == "is left behind"]

@@ -198,6 +198,14 @@ def test_ask_answers_on_the_good_files_and_names_the_bad(telltale, tmp_path: Pat
     assert "empty.png" in run.err
 
 
+def test_a_question_among_the_files_is_taken_as_one(telltale, tmp_path: Path):
+    path = pump(tmp_path / "pump.csv")
+    asked, named = telltale("ask", "how long is the recording?", path), telltale("ask", path, "-q", "how long is the recording?")
+    assert asked.code == 0
+    assert asked.out.splitlines()[0] == named.out.splitlines()[0]
+    assert "no such file" not in asked.out
+
+
 def test_ask_goes_on_with_a_chat_and_reports_it(telltale, tmp_path: Path):
     first = json.loads(telltale("ask", pump(tmp_path / "pump.csv"), "-q", "when is it unusual?", "--json").out)
     again = telltale("ask", "--thread", first["thread"], "-q", "which channel is to blame?")
