@@ -81,6 +81,11 @@ def choice(name: str, options: tuple[str, ...]) -> str:
     return chosen
 
 
+def object_detector() -> str:
+    """The learned object detector that TELLTALE_OBJECTS names, a path or a model; empty: the embedded ones."""
+    return os.environ.get("TELLTALE_OBJECTS", "").strip()
+
+
 def home() -> Path:
     """Where chats, evidence and the cache live: `TELLTALE_HOME`, else the platform's user data folder."""
     chosen = os.environ.get("TELLTALE_HOME")

@@ -8,7 +8,7 @@ xyxy absolute pixels of the frame that was given, however small the working size
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ from models.ghosts import Ghosts
 if TYPE_CHECKING:
     from core.samples import Frame
 
-ObjectClass: TypeAlias = Literal["moving", "person"]
 
 SHADOW = 127
 """MOG2 marks a darkened but otherwise unchanged background with this grey."""
@@ -44,12 +43,13 @@ PERSON_WINDOW = (64, 128)
 class FoundObject(NamedTuple):
     """One object: its `box`, its class, and a score whose unit depends on the class.
 
-    "moving": the share of the box that moves, 0 to 1. "person": the distance from the SVM's border, above 0, mostly below 3.
+    "moving": the share of the box that moves, 0 to 1. "person" by HOG: the distance from the SVM's border, above 0, mostly below 3. Of a
+    learned detector (`models.learned_objects`): any class, 0 to 1.
     """
 
     box: Box
     score: float
-    label: ObjectClass
+    label: str
 
 
 class MovingObjects:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agent.rules.evaluate import Material, OddRegions
+from agent.rules.measurable import FOUND
 from core.errors import BadInput
 from core.evidence import Region
 from core.samples import VideoClip
@@ -33,6 +34,7 @@ def gather(
 
     `zones` are those drawn in a video, `mm_per_px` the size of a pixel of the photos, `looker` is a model that sees, if there is one.
     """
+    from tools.video.track_objects import labels_in_use
 
     def relations(clip: VideoClip) -> Sequence[Relation]:
         from tools.video.relations import clip_relations
@@ -59,6 +61,7 @@ def gather(
 
     return Material(
         source=source.name, kind=source.kind, samples=source.samples, zones=tuple(zone.name for zone in zones), mm_per_px=mm_per_px,
+        labels=labels_in_use() if source.kind == "video" else FOUND,
         relations=relations if source.kind == "video" else None, followed=followed if source.kind == "video" else None,
         regions=regions if source.kind == "image" and store is not None else None, looker=looker,
     )  # fmt: skip

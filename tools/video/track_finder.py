@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from core.errors import BadInput
 from core.progress import step
 from core.samples import VideoClip
-from tools.video.track_objects import ObjectFinder, SceneObjects, in_clip
+from core.settings import object_detector
+from tools.video.track_objects import ObjectFinder, SceneObjects, finder_in_use, in_clip
 from tools.video.tracks import Track, TrackSet
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ LOST_S, CONFIRM = 1.2, 2
 LEAST_SEEN, LEAST_S = 4, 0.5
 """A track seen less often or for a shorter time says nothing about motion and is dropped."""
 
-_found: WeakKeyDictionary[VideoClip, dict[tuple[float, int], TrackSet]] = WeakKeyDictionary()
+_found: WeakKeyDictionary[VideoClip, dict[tuple[float, int, str], TrackSet]] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
@@ -52,7 +53,8 @@ def find_tracks(clip: VideoClip, *, fps: float = FPS, side: int = SIDE, finder: 
         clip: a video of a camera that stands still; a moving one is noted in `TrackSet.notes` and only people are followed.
         fps: frames per second that are looked at (the nearest whole step of the clip's own rate).
         side: longest side of the frames that are looked at, in pixels.
-        finder: what names the objects of a frame; a finder of one's own is not cached.
+        finder: what names the objects of a frame, by default what TELLTALE_OBJECTS names or the embedded one; one of one's own is not
+            cached.
 
     Returns:
         Tracks in order of their first appearance, numbered from 1, boxes in the clip's pixels.
@@ -72,11 +74,11 @@ def find_tracks(clip: VideoClip, *, fps: float = FPS, side: int = SIDE, finder: 
     if finder is not None:
         return _follow(clip, fps, side, finder)
     with _lock:
-        known = _found.setdefault(clip, {}).get((fps, side))
+        known = _found.setdefault(clip, {}).get((fps, side, object_detector()))
     if known is None:
-        known = _follow(clip, fps, side, SceneObjects())
+        known = _follow(clip, fps, side, finder_in_use())
         with _lock:
-            known = _found.setdefault(clip, {}).setdefault((fps, side), known)
+            known = _found.setdefault(clip, {}).setdefault((fps, side, object_detector()), known)
     return known
 
 

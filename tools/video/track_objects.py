@@ -8,15 +8,18 @@ apart by the people's boxes, and pieces one above the other are joined. Boxes ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from core.scores import Box
+from core.settings import object_detector
 from models.objects import FoundObject, MovingObjects, People, suppress
 
 if TYPE_CHECKING:
     from core.samples import Frame, VideoClip
+    from models.learned_objects import ObjectDetector
 
 LEARN_FRAMES, LEARN_S = 48, 120.0
 """Frames that teach the background before the first one is judged, and the stretch at the start they are taken from."""
@@ -91,6 +94,52 @@ class SceneObjects:
             moving = ()
         least = LEAST_HEIGHT * frame.rgb.shape[0]
         return merge(self._people.detect(frame.rgb), [one for one in join_pieces(moving) if _substantial(one.box, least)])
+
+
+class LearnedObjects:
+    """What a learned detector sees in each frame, of any class it knows.
+
+    Args:
+        name: an .onnx file, a folder, or owner/name (`models.learned_objects.open_detector`).
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """The classes that are told apart."""
+        return frozenset(_detector(self.name).labels)
+
+    def prepare(self, clip: VideoClip, *, side: int) -> None:
+        """Nothing: each frame is judged by itself."""
+
+    def detect(self, frame: Frame) -> tuple[FoundObject, ...]:
+        """Objects of one frame, boxes in its pixels."""
+        return _detector(self.name).detect(frame.rgb)
+
+
+@cache
+def _detector(name: str) -> ObjectDetector:
+    from models.learned_objects import open_detector
+
+    return open_detector(name)
+
+
+def finder_in_use() -> ObjectFinder:
+    """The learned detector that TELLTALE_OBJECTS names, else the embedded one."""
+    name = object_detector()
+    return LearnedObjects(name) if name else SceneObjects()
+
+
+def labels_in_use() -> frozenset[str]:
+    """The classes that the finder in use tells apart: "person" and "moving" for the embedded one.
+
+    >>> sorted(labels_in_use())
+    ['moving', 'person']
+    """
+    finder = finder_in_use()
+    return finder.labels if isinstance(finder, LearnedObjects) else frozenset(("person", "moving"))
 
 
 class _Shared(NamedTuple):
