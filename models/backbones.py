@@ -73,7 +73,7 @@ class EmbeddedBackbone:
         from models.efficientnet_lite import load
 
         self.layout = layout(EMBEDDED)
-        self._net, self._dtype = load(placement), placement.dtype
+        self._net, self._dtype = load(placement), placement.near_one
 
     def maps(self, pictures: torch.Tensor, taps: Taps) -> list[torch.Tensor]:
         """Maps (N, C, h, w) float32, in the order of `taps.strides`."""

@@ -156,4 +156,4 @@ def load(placement: Placement) -> EfficientNetLite0:
     net = net.to_empty(device="cpu").requires_grad_(False).eval()
     with torch.no_grad():
         net.fold(torch.load(locate(EFFICIENTNET_LITE0), weights_only=True, map_location="cpu"))
-    return net.to(device=placement.device, dtype=placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return net.to(device=placement.device, dtype=placement.near_one, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

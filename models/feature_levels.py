@@ -155,7 +155,7 @@ def _network_input(picture: NDArray[np.uint8], size: tuple[int, int], placement:
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         picture = np.asarray(cv2.resize(np.ascontiguousarray(picture), size[::-1], interpolation=how), dtype=np.uint8)
     pixels = torch.from_numpy(np.ascontiguousarray(picture)[None]).to(placement.device)
-    return pixels.permute(0, 3, 1, 2).float().sub_(MEAN).div_(SCALE).to(placement.dtype)
+    return pixels.permute(0, 3, 1, 2).float().sub_(MEAN).div_(SCALE).to(placement.near_one)
 
 
 def _linear(positions: NDArray[np.float64], size: int) -> NDArray[np.float32]:

@@ -252,7 +252,7 @@ class PatchEncoder:
                 height, width = _checked(picture).shape[:2]
                 high, wide = _resized(height, width, CLASSIFIER_SIDE)
                 pixels = torch.from_numpy(_resize(picture, high, wide)[None]).to(placement.device)
-                rows.append(net(_to_input(pixels, placement.dtype)).float().softmax(dim=1))
+                rows.append(net(_to_input(pixels, placement.near_one)).float().softmax(dim=1))
                 step("pictures classified", done, len(pictures))
         return np.asarray(torch.cat(rows).cpu().numpy(), dtype=np.float32)
 

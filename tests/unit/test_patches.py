@@ -144,3 +144,35 @@ def test_wrong_weights_are_refused():
 def test_importing_the_encoder_loads_no_torch():
     code = "import sys, models.patches as p; p.PatchEncoder(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_embedded_networks_numbers_stay_where_fp16_holds_them():
+    """On CUDA its features are made in fp16, which ends at 65,504."""
+    import torch
+
+    from models.device import Placement, place
+    from models.patches import _to_input
+
+    net, largest = load(place("cpu/fp32")), [0.0]
+
+    def watch(module, given, out):
+        if torch.is_tensor(out):
+            largest[0] = max(largest[0], float(out.abs().max()))
+
+    handles = [module.register_forward_hook(watch) for module in net.modules()]
+    rng = np.random.default_rng(0)
+    checked = 255 * ((np.indices((128, 128)) // 8).sum(0) % 2)[..., None].repeat(3, 2)
+    try:
+        for picture in (rng.integers(0, 256, (128, 128, 3)), 255 * rng.integers(0, 2, (128, 128, 3)), checked, np.zeros((128, 128, 3)),
+                        np.full((128, 128, 3), 255)):  # fmt: skip
+            with torch.inference_mode():
+                net.taps(_to_input(torch.from_numpy(picture.astype(np.uint8)[None]), torch.float32), (4, 8, 16, 32))
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert 1 < largest[0] < 1000
+    cuda = torch.device("cuda")
+    assert Placement(cuda, torch.bfloat16, "").near_one is torch.float16
+    assert Placement(cuda, torch.bfloat16, "", True).near_one is torch.bfloat16
+    assert Placement(cuda, torch.float32, "", True).near_one is torch.float32
+    assert Placement(torch.device("cpu"), torch.bfloat16, "").near_one is torch.bfloat16

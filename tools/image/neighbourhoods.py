@@ -100,7 +100,7 @@ class NeighbourhoodEncoder:
         high, wide = self.patches.resized(*_checked(pixels).shape[:2])
         with torch.inference_mode():
             resized = torch.from_numpy(_resize(pixels, high, wide)[None]).to(placement.device)
-            taps = load(placement).taps(_to_input(resized, placement.dtype), (*self.strides, DEEPEST))
+            taps = load(placement).taps(_to_input(resized, placement.near_one), (*self.strides, DEEPEST))
             return [tap[0].float().contiguous() for tap in taps[:-1]], unit(taps[-1][0].float().mean(dim=(1, 2)))
 
     def vectors(self, maps: Sequence[torch.Tensor], stream: int) -> torch.Tensor:
