@@ -24,6 +24,7 @@ FAST = {
     "consensus": {"side": 96},
     "fastflow": {"side": 96, "updates": 12, "steps": 4},
     "frame_novelty": {"side": 64, "flow_side": 64, "unit_s": 0.3},
+    "lagovad": {"side": 64, "flow_side": 64, "steps": 12, "width": 16},
     "mil_ranking": {"side": 64, "flow_side": 64, "steps": 60},
 }
 """Constructor values that make a detector small; an unknown detector or argument fails."""
