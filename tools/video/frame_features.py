@@ -8,13 +8,15 @@ per object. Both are read in one pass with flat memory. Units without a frame (g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.read_ahead import read_ahead
 from core.samples import Frame, VideoClip
 from models.flow import DenseFlow
 
@@ -38,9 +40,10 @@ BATCH = 32
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Units:
-    """Some units of a clip in time order: `appearance` (n, h, w, C) float32, `motion` (n, gh, gw, 8) float32.
+    """Some units of a clip in time order: `appearance` (m, h, w, C) float32 of those looked at, `motion` (n, gh, gw, 8) float32.
 
-    `moved` (n,) is False where no pair of frames was there to measure motion (then `motion` is zero).
+    `moved` (n,) is False where no pair of frames was there to measure motion (then `motion` is zero); `looked` (n,) says which m of the
+    n units have an appearance: all, unless they were read with `looks` > 1.
     """
 
     number: NDArray[np.int64]
@@ -49,6 +52,7 @@ class Units:
     appearance: torch.Tensor
     motion: torch.Tensor
     moved: NDArray[np.bool_]
+    looked: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.seconds)
@@ -78,30 +82,69 @@ class FrameFeatures:
 
         All decoded frames pass through `watch`.
         """
-        unit_s = self.unit_of(clip)
+        frames = clip.frames(step=self._step(clip), max_side=self._side(clip))
+        return self._units(clip, watch(frames), lambda k: (k % every != 0) == rest)
+
+    def at(
+        self, clip: VideoClip, numbers: Sequence[int], watch: Callable[[Iterator[Frame]], Iterator[Frame]] = iter
+    ) -> Iterator[Units]:
+        """The units of these numbers, in order, each by a glimpse at the clip: the same as `read` gives, without what lies between."""
+        unit_s, step = self.unit_of(clip), self._step(clip)
+        back_s = (step + 0.5) / clip.fps  # the frame before, for the unit's first motion
+        starts = [max(0.0, number * unit_s - back_s) for number in numbers]
+        glimpses = clip.glimpses(starts, length_s=unit_s + back_s, step=step, max_side=self._side(clip))
+        return self._units(clip, watch(_once(chain.from_iterable(glimpses))), set(numbers).__contains__)
+
+    def stretch(
+        self, clip: VideoClip, first: int, last: int, wanted: Callable[[int], bool], *, looks: int = 1,
+        watch: Callable[[Iterator[Frame]], Iterator[Frame]] = iter,
+    ) -> Iterator[Units]:  # fmt: skip
+        """The wanted units of those numbered first to last − 1, in one pass over their stretch of the clip.
+
+        Only units whose number is a multiple of `looks` get an appearance.
+        """
+        unit_s, step = self.unit_of(clip), self._step(clip)
+        start_s = max(0.0, first * unit_s - (step + 0.5) / clip.fps)
+        frames = clip.frames(start_s=start_s, end_s=last * unit_s, step=step, max_side=self._side(clip))
+        return self._units(clip, watch(frames), lambda number: first <= number < last and wanted(number), looks)
+
+    def first_whole(self, clip: VideoClip, time_s: float) -> int:
+        """Number of the first unit that decoding from `time_s` on gives in full, with the frame before it."""
+        ahead_s = 0.0 if time_s <= 0 else (self._step(clip) + 0.5) / clip.fps
+        return int(np.ceil((time_s + ahead_s) / self.unit_of(clip) - 1e-6))
+
+    def _step(self, clip: VideoClip) -> int:
+        """Every how many-th frame is looked at: at least two in a unit where the frame rate allows."""
         step = max(1, round(clip.fps / FLOW_RATE))
-        if step / clip.fps > unit_s / 2:  # at least two frames in a unit where the frame rate allows
-            step = max(1, int(unit_s * clip.fps / 2))
-        max_side = max(self.flow_side, *self.encoder.resized(clip.height, clip.width))
+        return step if step / clip.fps <= self.unit_of(clip) / 2 else max(1, int(self.unit_of(clip) * clip.fps / 2))
+
+    def _side(self, clip: VideoClip) -> int:
+        return max(self.flow_side, *self.encoder.resized(clip.height, clip.width))
+
+    def _units(
+        self, clip: VideoClip, frames: Iterator[Frame], wanted: Callable[[int], bool], looks: int = 1
+    ) -> Iterator[Units]:
+        """Batches of the wanted units of frames; frames and motion are made ready while a batch is encoded and compared."""
+        unit_s = self.unit_of(clip)
         pending: list[_Open] = []
-        for unit in _gather(
-            watch(clip.frames(step=step, max_side=max_side)), unit_s, DenseFlow(side=self.flow_side),
-            lambda k: (k % every != 0) == rest,
-        ):  # fmt: skip
+        for unit in read_ahead(_gather(frames, unit_s, DenseFlow(side=self.flow_side), wanted), BATCH):
             pending.append(unit)
             if len(pending) == BATCH:
-                yield self._encode(pending, unit_s)
+                yield self._encode(pending, unit_s, looks)
                 pending = []
         if pending:
-            yield self._encode(pending, unit_s)
+            yield self._encode(pending, unit_s, looks)
 
-    def _encode(self, units: list[_Open], unit_s: float) -> Units:
+    def _encode(self, units: list[_Open], unit_s: float, looks: int) -> Units:
         import torch
 
         grids = [unit.motion() for unit in units]
         shape = next((grid.shape for grid in grids if grid is not None), (1, 1, DIRECTIONS))
         motion = np.stack([np.zeros(shape, np.float32) if grid is None else grid for grid in grids])
-        features = self.encoder.encode([unit.nearest.rgb for unit in units])
+        looked = [unit.number % looks == 0 for unit in units]
+        if not any(looked):  # the grid and its device are taken from the features
+            looked[0] = True
+        features = self.encoder.encode([unit.nearest.rgb for unit, look in zip(units, looked, strict=True) if look])
         return Units(
             number=np.array([unit.number for unit in units], np.int64),
             seconds=np.array([(unit.number + 0.5) * unit_s for unit in units]),
@@ -109,6 +152,7 @@ class FrameFeatures:
             appearance=_pool(features),
             motion=torch.from_numpy(motion).to(features.device),
             moved=np.array([grid is not None for grid in grids]),
+            looked=np.array(looked),
         )
 
 
@@ -137,6 +181,7 @@ def _gather(frames: Iterator[Frame], unit_s: float, flow: DenseFlow, wanted: Cal
     """Group frames into units; flow is computed only inside wanted units (from the frame before)."""
     current: _Open | None = None
     before: Frame | None = None
+    grey: tuple[Frame, NDArray[np.uint8]] | None = None  # the latest frame that was made ready for flow
     for frame in frames:
         number = int(frame.time_s / unit_s + 1e-6)
         if current is not None and number != current.number:
@@ -150,11 +195,21 @@ def _gather(frames: Iterator[Frame], unit_s: float, flow: DenseFlow, wanted: Cal
             dt_s = 0.0 if before is None else frame.time_s - before.time_s
             # Across a gap of several units the flow would say nothing about this unit.
             if before is not None and 0 < dt_s <= 2 * unit_s and before.rgb.shape == frame.rgb.shape:
-                vectors, _ = flow.between(before.rgb, frame.rgb)
-                current.add(speed_grid(vectors, dt_s))
+                earlier = grey[1] if grey is not None and grey[0] is before else flow.prepare(before.rgb)[0]
+                grey = (frame, flow.prepare(frame.rgb)[0])
+                current.add(speed_grid(flow.of(earlier, grey[1]), dt_s))
         before = frame
     if current is not None:
         yield current
+
+
+def _once(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Without the frames that the glimpse before gave already, when two of them touch."""
+    latest = -1
+    for frame in frames:
+        if frame.number > latest:
+            latest = frame.number
+            yield frame
 
 
 def speed_grid(flow: NDArray[np.float32], dt_s: float) -> NDArray[np.float32]:
