@@ -216,7 +216,9 @@ def _decode(
     with _container(path, form) as container:
         stream = _stream(container, name)
         sought = start_s > _SEEK_GAIN_S and _seek(container, stream, table, start_s)
+        nothing = sought
         for number, time_s, frame in _numbered(container, stream, table, name, sought=sought):
+            nothing = False
             if sought and time_s > start_s and number > int(np.searchsorted(table.times, start_s - 1e-6)):
                 break  # the index led past the wanted frame: decode from the beginning instead
             sought = False
@@ -225,7 +227,8 @@ def _decode(
             if time_s >= start_s - 1e-9 and number % step == 0:
                 yield Frame(number, time_s, _rgb(frame, reformatter, max_side))
         else:
-            return
+            if not nothing:  # the index may also lead behind the last frame
+                return
     with _container(path, form) as container:
         stream = _stream(container, name)
         for number, time_s, frame in _numbered(container, stream, table, name, sought=False):
@@ -247,29 +250,25 @@ def _glimpses(
     with _container(path, form) as container:
         stream = _stream(container, name)
         coming = _numbered(container, stream, table, name, sought=False)
-        held: list[tuple[int, float, Any]] = []  # decoded, and not yet behind every later moment
-        reached = 0.0  # where decoding stands
+        held: list[tuple[int, float, Any]] = []  # decoded, and not behind the moment
+        begins = reached = 0.0  # the first frame since the last seek, and the latest one
         for moment in moments:
-            held = [one for one in held if one[1] >= moment - 1e-9]
+            end_s = moment + length_s - 1e-9
             if _worth_a_seek(table, reached, moment) and _seek(container, stream, table, moment):
-                coming, held = _numbered(container, stream, table, name, sought=True), []
-                ahead = next(coming, None)
-                held = [] if ahead is None else [ahead]
-                if ahead is None or (ahead[1] > moment and ahead[0] > int(np.searchsorted(table.times, moment - 1e-6))):
-                    # the index led past the wanted frame: this moment is decoded by itself, from the beginning if need be
-                    yield list(_decode(path, form, name, table, moment, moment + length_s, step, max_side))
-                    reached = moment if ahead is None else ahead[1]
-                    continue
-            while not held or held[-1][1] < moment + length_s - 1e-9:
-                found = next(coming, None)
-                if found is None:
-                    break
-                held = [one for one in held if one[1] >= moment - 1e-9]
-                held.append(found)
-            reached = held[-1][1] if held else reached
+                coming = _numbered(container, stream, table, name, sought=True)
+                held = [one for one in [next(coming, None)] if one is not None]
+                begins = reached = held[0][1] if held else float("inf")
+            if moment < begins and np.searchsorted(table.times, moment - 1e-6) < np.searchsorted(table.times, begins - 1e-6):
+                # the index led past the wanted frame: this moment is decoded by itself, from the beginning if need be
+                yield list(_decode(path, form, name, table, moment, moment + length_s, step, max_side))
+                continue
+            while (not held or held[-1][1] < end_s) and (found := next(coming, None)) is not None:
+                held = [*(one for one in held if one[1] >= moment - 1e-9), found]
+                reached = found[1]
+            held = [one for one in held if one[1] >= moment - 1e-9]
             yield [
-                Frame(number, time_s, _rgb(frame, reformatter, max_side)) for number, time_s, frame in held
-                if moment - 1e-9 <= time_s < moment + length_s - 1e-9 and number % step == 0
+                Frame(number, time_s, _rgb(frame, reformatter, max_side))
+                for number, time_s, frame in held if time_s < end_s and number % step == 0
             ]  # fmt: skip
 
 

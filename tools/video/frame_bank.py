@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 PARTS: tuple[str, str] = ("appearance", "motion")
 
-LOOKED_AT = 16
+SEAM_S = 0.3
+
+LOOKED_AT = 24
 """Vectors from the same place whose nearest bounds a cell's distance."""
-FIRST = 4
+FIRST = 6
 """Times the wanted number of cells that are measured first, to learn what counts."""
 ROUNDING = 0.02
 """Products of bytes are off by less than this, so that a bound that is no more below what counts may still hide a cell that does."""
@@ -75,9 +77,8 @@ class Bank:
         """Distance of every cell to its nearest allowed vector: (n, h, w) from `grids` (n, h, w, C) and `allowed` (n, U).
 
         Infinite where nothing is allowed. The products are the machine's fastest (`models.cosines`): distances are off by up to
-        half a percent. With `most`, the farthest `most` cells of each picture are as without, and so are those that could reach half
-        of their height over the picture's median; of the others only a bound is kept, the distance to the nearest of a few
-        vectors from the same place, which on a picture with a fixed ground saves nearly all products.
+        half a percent. With `most`, only the farthest `most` cells of each picture are as without; of others a bound from above may be kept,
+        the distance to the nearest of a few vectors from the same place, which before a fixed ground saves most products.
         """
         import torch
 
@@ -169,23 +170,28 @@ class Bank:
     ) -> NDArray[np.bool_]:
         """(n, U): units further than `exclusion_s` away in time, but never fewer than the far three quarters of the clip.
 
-        In a video that repeats itself every `round_s` seconds, the copies of what is left out are left out too.
+        In a video that repeats itself every `round_s` seconds, the copies of what is left out are left out too, and so is what lies within
+        SEAM_S of where a round begins again: the pictures change there as by a motion that never was, and it would explain others.
         """
         spread = float(self.seconds[-1] - self.seconds[0]) if len(self) else 0.0
         apart = np.abs(seconds[:, None] - self.seconds[None, :])
         if round_s is not None:
             spread = min(spread, round_s)
             apart = np.minimum(apart, np.abs((seconds % round_s)[:, None] - (self.seconds % round_s)[None, :]))
-        return np.asarray(apart > min(exclusion_s, spread / 4))
+        allowed = np.asarray(apart > min(exclusion_s, spread / 4))
+        if round_s is not None:
+            begun = np.rint(self.seconds / round_s)
+            allowed[:, (begun >= 1) & (np.abs(self.seconds - begun * round_s) < SEAM_S)] = False
+        return allowed
 
 
 def _farthest(bounds: torch.Tensor, most: int, exact: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    """`bounds` (N,) from above, replaced by `exact` numbers wherever these may be among the `most` largest or belong to the peak.
+    """`bounds` (N,) from above, replaced by `exact` numbers wherever these may be among the `most` largest.
 
     >>> import torch
-    >>> true = torch.tensor([1.0, 7.0, 2.0, 5.0, 0.5, 0.5])
-    >>> _farthest(torch.tensor([9.0, 8.0, 2.0, 6.0, 1.0, 1.0]), 1, lambda rows: true[rows]).tolist()
-    [1.0, 7.0, 2.0, 5.0, 1.0, 1.0]
+    >>> true = torch.tensor([1.0, 7.0, 2.0, 5.0, 0.5, 0.5, 0.5, 0.5])
+    >>> _farthest(torch.tensor([9.0, 8.0, 2.0, 6.0, 1.0, 1.0, 1.0, 1.0]), 1, lambda rows: true[rows]).tolist()[:4]
+    [1.0, 7.0, 2.0, 5.0]
     """
     import torch
 
@@ -195,8 +201,7 @@ def _farthest(bounds: torch.Tensor, most: int, exact: Callable[[torch.Tensor], t
     known = torch.zeros(len(bounds), dtype=torch.bool)
     known[first] = True
     least = found[first].topk(min(most, len(first))).values[-1]
-    peak = (found.median() + found[first].max()) / 2
-    rest = torch.nonzero(~known & (found * (1 + ROUNDING) >= torch.minimum(least, peak))).flatten()
+    rest = torch.nonzero(~known & (found * (1 + ROUNDING) >= least)).flatten()
     if len(rest):
         found[rest] = exact(rest)
     return found

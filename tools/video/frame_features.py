@@ -121,9 +121,7 @@ class FrameFeatures:
     def _side(self, clip: VideoClip) -> int:
         return max(self.flow_side, *self.encoder.resized(clip.height, clip.width))
 
-    def _units(
-        self, clip: VideoClip, frames: Iterator[Frame], wanted: Callable[[int], bool], looks: int = 1
-    ) -> Iterator[Units]:
+    def _units(self, clip: VideoClip, frames: Iterator[Frame], wanted: Callable[[int], bool], looks: int = 1) -> Iterator[Units]:
         """Batches of the wanted units of frames; frames and motion are made ready while a batch is encoded and compared."""
         unit_s = self.unit_of(clip)
         pending: list[_Open] = []
@@ -138,13 +136,16 @@ class FrameFeatures:
     def _encode(self, units: list[_Open], unit_s: float, looks: int) -> Units:
         import torch
 
+        from models.device import place
+
         grids = [unit.motion() for unit in units]
         shape = next((grid.shape for grid in grids if grid is not None), (1, 1, DIRECTIONS))
         motion = np.stack([np.zeros(shape, np.float32) if grid is None else grid for grid in grids])
         looked = [unit.number % looks == 0 for unit in units]
-        if not any(looked):  # the grid and its device are taken from the features
-            looked[0] = True
-        features = self.encoder.encode([unit.nearest.rgb for unit, look in zip(units, looked, strict=True) if look])
+        pictures = [unit.nearest.rgb for unit, look in zip(units, looked, strict=True) if look]
+        features = (
+            self.encoder.encode(pictures) if pictures else torch.zeros((0, 1, 1, 1), device=place(self.encoder.device).device)
+        )
         return Units(
             number=np.array([unit.number for unit in units], np.int64),
             seconds=np.array([(unit.number + 0.5) * unit_s for unit in units]),

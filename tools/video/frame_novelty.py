@@ -150,11 +150,13 @@ class FrameNovelty:
 
     def skim(self, clip: VideoClip) -> FrameScores:
         """A first look at a clip in the time that a few minutes of video take: moments spread evenly, and what lies around the
-        strangest of them (`tools.video.inspection`). `every_s` and `read` of the result say what was read.
+        strangest of them (`tools.video.inspection`). `every_s` and `read` of the result say what was read: of a short clip, all.
 
         Raises:
             BadInput: no frame can be decoded.
         """
+        if self._features.expected(clip) <= self.bank_units:
+            return self._score_clip(clip)
         inspection = self.inspect(clip)
         inspection.skim()
         return inspection.scores()

@@ -41,9 +41,9 @@ from tools.video.repeats import Thumbnails
 from tools.video.scenes import Scenes
 from tools.video.unit_table import UnitTable
 
-STEP_S, MOMENTS = 4.0, 900
+STEP_S, MOMENTS = 4.0, 720
 """One moment of so many seconds is skimmed, and no more than so many moments."""
-CLOSE_S, AROUND_S = 120.0, 3.0
+CLOSE_S, AROUND_S = 90.0, 3.0
 """Seconds read in full after the skim, and on either side of a moment."""
 STRETCH_S = 30.0
 LOOKS = 2
@@ -96,6 +96,8 @@ class Inspection:
             BadInput: no frame can be decoded.
             BudgetExceeded: stopped; what was read is kept.
         """
+        if self._skimmed:
+            return
         self._moments(lambda done: step("moments skimmed", done, len(self._chosen)))
         wanted_s, around = CLOSE_S, max(1, round(AROUND_S / self._unit_s))
         most = min(self.total - len(self._table), round(CLOSE_S / self._unit_s))
@@ -303,4 +305,3 @@ class Inspection:
         self._rounds = UnitTable()
         copied = {name: told[name][nearest] for name in told if name not in ("number", "seconds", "frame")}
         self._rounds.take(copied | {name: kept[name] for name in ("number", "seconds", "frame")})
-

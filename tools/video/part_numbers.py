@@ -39,10 +39,12 @@ def part_numbers(
     count = len(units)
     measured = units.looked if part == "appearance" else np.ones(count, np.bool_)
     grids = units.appearance if part == "appearance" else units.motion
+    values, places = np.full(count, np.nan, np.float32), np.full((count, 4), np.nan)
+    if not measured.any():
+        return values, places
     most = max(1, int(np.ceil(share * grids.shape[1] * grids.shape[2])))
     maps = bank.distances(part, grids, allowed[measured], most=None if thorough else most)
     flat = maps.reshape(len(maps), -1)
-    values, places = np.full(count, np.nan, np.float32), np.full((count, 4), np.nan)
     values[measured] = np.partition(flat, -most, axis=1)[:, -most:].mean(axis=1)
     places[measured] = [region(one) for one in maps]
     if part == "motion":
