@@ -115,7 +115,8 @@ class Conversation:
             "request": request.to_json(), "previous": [*state.get("previous", []), request.to_json()][-KEPT_REQUESTS:],
             "wanted": self._bench.wanted,
             "fresh": [self._bench.sources()[index].name for index in changed],
-            "closer": closer is not None, "looked": [], "calls": [], "planning": {}, "looks": [], "tools": [], "failures": hindered, "refused": refused, "removed": [],
+            "closer": closer is not None, "looked": [],
+            "calls": [], "planning": {}, "looks": [], "tools": [], "failures": hindered, "refused": refused, "removed": [],
             "notices": [asdict(notice) for notice in notices],
         }  # fmt: skip
 

@@ -56,7 +56,7 @@ class Toolbox:
     ) -> tuple[Investigation, bool]:
         """Run one call, or take it from the cache; returns the investigation and whether it was cached. It may take `most_s` seconds.
 
-        A closer look at a video that was skimmed replaces what the cache has. Its time has no limit: it can be stopped, and nothing is lost.
+        A closer look at a video that was skimmed replaces what the cache has. Its time has no limit: it can be stopped, nothing is lost.
 
         Raises:
             TelltaleError: the detector could not judge this source; the message is fit to be shown.

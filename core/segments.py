@@ -57,7 +57,9 @@ def extract_events(
     """Find the intervals in which `scores` (T,) at unit centres `seconds` (T,) rise above `high`.
 
     Units marked invalid never belong to an event. Between unit centres more than `gap_s` apart something was left out that was not
-    judged: nothing is smoothed across, and no event goes on there. Segments come in time order; their ends lie half a unit outside the first
+    judged: nothing is smoothed across, and no event goes on there.
+
+    Segments come in time order; their ends lie half a unit outside the first
     and last unit centre. `peak` and `mean` are of the smoothed scores.
 
     >>> t = np.arange(8.0)

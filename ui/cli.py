@@ -136,7 +136,8 @@ def detect(
 ) -> None:
     """Score one input with one detector and write scores.csv, maps or channels, and run.json.
 
-    Pictures: sample,score and maps/<sample>.npy. Video: frame,time_s,score for every frame (with --skim: of every unit of time that was read). Series: index (data rows from 0),
+    Pictures: sample,score and maps/<sample>.npy. Video: frame,time_s,score for every frame (with --skim: of every unit of
+    time that was read). Series: index (data rows from 0),
     time, score, and channels.csv. Events: row (as in the file, from 1), score, and paths.csv.
     """
     from ui.detect import detect as run_detect

@@ -14,8 +14,9 @@ ASKED_ALONE = "what is wrong here?"
 _CLOSER = re.compile(
     r"^\s*(?:please\s+|now\s+|ok(?:ay)?[,.]?\s+|(?:can|could) you\s+)*"
     r"(?:refine(?:\s+(?:it|this|that|the (?:answer|result|video|clip|rest)))?"
-    r"|(?:look|have a look|take a (?:closer )?look|watch|read)\s+(?:(?:at|through)\s+)?(?:it\s+)?(?:more\s+)?(?:closer|closely|carefully|in full"
-    r"|the rest(?: of (?:it|the (?:video|clip)))?|(?:all|the whole) of (?:it|the (?:video|clip))|the whole (?:video|clip))"
+    r"|(?:look|have a look|take a (?:closer )?look|watch|read)\s+(?:(?:at|through)\s+)?(?:it\s+)?(?:more\s+)?"
+    r"(?:closer|closely|carefully|in full|the rest(?: of (?:it|the (?:video|clip)))?"
+    r"|(?:all|the whole) of (?:it|the (?:video|clip))|the whole (?:video|clip))"
     r"|(?:go|carry) on (?:reading|refining|watching))\b(?:\s*(?:,\s*)?please\b)?",
     re.IGNORECASE,
 )  # fmt: skip

@@ -27,8 +27,8 @@ def first_look(inv: Investigation) -> str:
     facts = inv.survey.facts
     return (
         f"_This is a first look at {name(inv.source)}: a moment of every {number(fact_number(facts, 'every_s'))} s was read, and what lies "
-        f"around the strangest of them, {number(fact_number(facts, 'read_percent'))} % in all. Short events may be missing until the rest is "
-        f"read (say “refine”, or name a time) {cite(inv.survey)}._"
+        f"around the strangest of them, {number(fact_number(facts, 'read_percent'))} % in all. Short events may be missing until the rest "
+        f"is read (say “refine”, or name a time) {cite(inv.survey)}._"
     )
 
 

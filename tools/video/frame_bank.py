@@ -77,8 +77,8 @@ class Bank:
         """Distance of every cell to its nearest allowed vector: (n, h, w) from `grids` (n, h, w, C) and `allowed` (n, U).
 
         Infinite where nothing is allowed. The products are the machine's fastest (`models.cosines`): distances are off by up to
-        half a percent. With `most`, only the farthest `most` cells of each picture are as without; of others a bound from above may be kept,
-        the distance to the nearest of a few vectors from the same place, which before a fixed ground saves most products.
+        half a percent. With `most`, only the farthest `most` cells of each picture are as without; of others a bound from above may be
+        kept, the distance to the nearest of a few vectors from the same place, which before a fixed ground saves most products.
         """
         import torch
 

@@ -7,6 +7,7 @@ behind one where there is one near, and stretches begin at one: then nothing is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ def spread_evenly(total: int, wanted: int, cheap: Sequence[int] | None = None, m
     found: list[int] = []
     starts = np.asarray(cheap if cheap is not None else [], np.int64)
     starts = np.unique(-(-starts // multiple) * multiple)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         middle = (low + high) / 2
         inside = starts[(starts >= low) & (starts < high)]
         if len(inside):
@@ -55,7 +56,7 @@ def stretches(total: int, length: int, cheap: Sequence[int] | None = None) -> li
             break
     if edges[-1] < total:
         edges.append(total)
-    return [(first, min(last, total)) for first, last in zip(edges[:-1], edges[1:], strict=True)]
+    return [(first, min(last, total)) for first, last in pairwise(edges)]
 
 
 def halving(count: int) -> Iterator[int]:
