@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -227,18 +228,22 @@ def speed_grid(flow: NDArray[np.float32], dt_s: float) -> NDArray[np.float32]:
     import cv2
 
     height, width = flow.shape[:2]
-    rows, columns = max(1, height // CELL), max(1, width // CELL)
+    rows, columns, bins, pixels = _cells(height, width)
     speed, angle = cv2.cartToPolar(flow[..., 0], flow[..., 1])
     direction = np.floor(np.asarray(angle) * (DIRECTIONS / (2 * np.pi)) + 0.5).astype(np.int64) % DIRECTIONS
+    total = np.bincount((bins + direction).ravel(), np.asarray(speed, np.float64).ravel(), rows * columns * DIRECTIONS)
+    grid = total.reshape(rows, columns, DIRECTIONS) / pixels.reshape(rows, columns, 1)
+    return np.asarray(grid / (dt_s * float(np.hypot(height, width))), dtype=np.float32)
+
+
+@lru_cache(maxsize=8)
+def _cells(height: int, width: int) -> tuple[int, int, NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of cells; the first of the eight numbers of each pixel's cell (height, width); pixels of each cell."""
+    rows, columns = max(1, height // CELL), max(1, width // CELL)
     row = np.minimum(np.arange(height) * rows // height, rows - 1)
     column = np.minimum(np.arange(width) * columns // width, columns - 1)
     cell = row[:, None] * columns + column[None, :]
-    total = np.bincount(
-        (cell * DIRECTIONS + direction).ravel(), np.asarray(speed, np.float64).ravel(), rows * columns * DIRECTIONS
-    )
-    pixels = np.bincount(cell.ravel(), minlength=rows * columns)
-    grid = total.reshape(rows, columns, DIRECTIONS) / pixels.reshape(rows, columns, 1)
-    return np.asarray(grid / (dt_s * float(np.hypot(height, width))), dtype=np.float32)
+    return rows, columns, cell * DIRECTIONS, np.bincount(cell.ravel(), minlength=rows * columns)
 
 
 def _pool(features: torch.Tensor) -> torch.Tensor:

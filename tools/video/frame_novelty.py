@@ -14,9 +14,9 @@ upper-quartile spread: traffic has calm stretches and bursts, and the usual burs
 A video that plays the same footage again (`tools.video.repeats`) would explain each event by its copy: without normals, the copies of
 a moment are left out like its neighbours in time.
 
-Cost is linear in frames; without normals, videos below the bank's length (26 s) compare all with all. Memory is flat: the bank
-keeps at most `bank_units` units, evenly spread over time; a longer video without normals is decoded twice (for the units of the
-bank, then for the others).
+Cost is linear in frames. Videos of at most `bank_units` units (26 s) compare all with all; longer ones are read from coarse to fine
+(`tools.video.inspection`): `skim` stops after a first look, `score` goes on until all is read. Memory is flat: the bank keeps at most
+`bank_units` units, evenly spread over time.
 """
 
 from __future__ import annotations
