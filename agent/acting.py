@@ -8,10 +8,11 @@ what fixed rules ran.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from agent.investigation import Investigation
+from agent.long_looks import windows_of
 from agent.lookups import look_up
 from agent.model_planner import Desk, Dialogue, ask
 from agent.planner import ToolCall
@@ -61,15 +62,31 @@ class Acting:
             c for c in self._bench.missing()
             if (not named or sources[c.source].name in named) and sources[c.source].name not in failed
         ]  # fmt: skip
+        wanted += [call for call in self._closer(request, state) if sources[call.source].name not in failed]
         dialogue = Dialogue.from_json(state.get("planning"))
         if self._voice.speaks and self._bench.chosen() and not dialogue.pending and not (dialogue.requests and wanted):
             dialogue = self._asked(dialogue, state, wanted)
         if self._steps.cancelled.is_set():
-            stopped = [_stopped([sources[c.source].name for c in wanted])] if wanted else []
+            left = [sources[c.source].name for c in wanted if not c.closer]
+            closer = [sources[c.source].name for c in wanted if c.closer]
+            stopped = [*([_stopped(left)] if left else []), *([_stopped_reading(closer[0])] if closer else [])]
             return {"calls": [], "failures": [*state["failures"], *stopped]}
         calls = [*wanted, *(call for call in dialogue.pending if call not in wanted)]
         calls.sort(key=lambda call: bool(call.question))  # what is looked up rests on what detectors keep
         return {"calls": [asdict(call) for call in calls], "planning": dialogue.to_json()}
+
+    def _closer(self, request: Request, state: ChatState) -> list[ToolCall]:
+        """Closer looks at videos that were skimmed: at the rest where that is asked for, else at the times a question names."""
+        sources = self._bench.sources()
+        named = set(request.sources) | {t.source for t in request.times}
+        found = []
+        for call in self._bench.skimmed():
+            source = sources[call.source].name
+            windows = windows_of([(t.start_s, t.end_s) for t in request.times if t.source == source])
+            whole = state.get("closer", False) and not windows and (not named or source in named)
+            if (whole or windows) and source not in state.get("looked", []):
+                found.append(replace(call, whole=whole, windows=windows))
+        return found
 
     def _asked(self, dialogue: Dialogue, state: ChatState, wanted: Sequence[ToolCall]) -> Dialogue:
         """Ask the model what else to run, until it has named something, is content, or fails."""
@@ -94,20 +111,24 @@ class Acting:
     def act(self, state: ChatState) -> ChatState:
         """Run the next planned call; a failure becomes a sentence."""
         call = ToolCall(**state["calls"][0])
+        call = replace(call, windows=tuple((start_s, end_s) for start_s, end_s in call.windows))
         dialogue = Dialogue.from_json(state.get("planning"))
         if call.question:
             return {"planning": self._looked_up(call, dialogue).to_json()}
         source = self._bench.sources()[call.source]
-        required = call in self._bench.chosen()
-        key = f"{call.detector}:{call.source}"
-        done: ChatState = {}
-        with self._steps.step(key, f"Looking at {source.name} with {call.detector}") as step:
+        required = call.plain in self._bench.chosen()
+        key = f"{call.detector}:{call.source}{':closer' if call.closer else ''}"
+        done: ChatState = {"looked": [*state.get("looked", []), source.name]} if call.closer else {}
+        title = "Looking closer at" if call.closer else "Looking at"
+        with self._steps.step(key, f"{title} {source.name} with {call.detector}") as step:
             try:
                 found, cached = self._bench.run(call, lambda *progress: self._steps.progress(key, *progress))
             except (TelltaleError, MemoryError) as error:
                 why = str(error) if isinstance(error, TelltaleError) else "it needs more memory than this machine has."
-                told = isinstance(error, BudgetExceeded) and self._steps.cancelled.is_set()  # what was stopped is told by `plan`
-                if required and not told:
+                stopped = isinstance(error, BudgetExceeded) and self._steps.cancelled.is_set()
+                if stopped and call.closer:
+                    done["failures"] = [*state["failures"], _stopped_reading(source.name)]
+                elif required and not stopped:  # else what was stopped is told by `plan`
                     done["failures"] = [*state["failures"], f"I could not judge `{source.name}`: {why}"]
                 step.update(detail=why, ok=False)
                 dialogue = dialogue.heard(call, f"It failed: {name(why)}")
@@ -163,6 +184,11 @@ def second_look(inv: Investigation) -> str:
 def _worst(inv: Investigation) -> list[Evidence]:
     """The survey and the worst findings."""
     return [inv.survey, *[f.evidence for f in inv.findings if f.abnormal][:MOST_TOLD]]
+
+
+def _stopped_reading(source: str) -> str:
+    """What a closer look that a person stopped has left undone."""
+    return f"You stopped the closer look at `{source}`; what was read of it is kept: say “refine” to go on."
 
 
 def _stopped(unjudged: list[str]) -> str:

@@ -11,7 +11,7 @@ from agent.grammar import NO_FILES
 from agent.investigation import Finding, Investigation
 from agent.question import Intent, Request
 from agent.reading.phrases import either
-from agent.telling import events, image, lookup, series
+from agent.telling import events, image, lookup, series, video
 from agent.telling.voices import VOICES
 from agent.telling.words import cite, count, fact_number, how_bad, listed, moment, name, number
 from core.evidence import Evidence, Interval
@@ -89,6 +89,7 @@ def write(material: Material) -> Draft:
         elif "findings" in {key for e in material.lookups for key in e.facts}:
             lines += _touched(material)
             lines += [method(inv) for inv in _addressed(material) if inv.source in material.fresh]
+        lines += [video.first_look(inv) for inv in _addressed(material) if inv.skimmed]
         lines += material.ruled
         if not lines:
             remarks.append("Nothing found belongs to that." if material.investigations else NO_FILES)

@@ -28,6 +28,7 @@ from agent.narration.scene import Scene, shown
 from agent.narration.sight import told_photo
 from agent.planner import hindrance
 from agent.question import Request
+from agent.reading.closer import closer_look
 from agent.reading.detectors import OWN_CHOICE, named_detector
 from agent.rulings.commands import NORMAL_HERE, Command, carry_out, read_command, unclear
 from agent.rulings.proposal import Proposal, pointed_at, propose, understood
@@ -107,13 +108,15 @@ class Conversation:
             known = {inv.source for inv in self._bench.investigations()}
             context = replace(context, fresh=tuple(s.name for s in self._bench.sources() if s.name not in known) if known else ())
         had = self._bench.chosen()
-        question, hindered = self._detector(state["question"])
+        closer = closer_look(state["question"])
+        question, hindered = self._detector(state["question"] if closer is None else closer.rest)
         changed = [call.source for call in self._bench.chosen() if call not in had]
         request = understand(question, context)
         return {
             "request": request.to_json(), "previous": [*state.get("previous", []), request.to_json()][-KEPT_REQUESTS:],
             "wanted": self._bench.wanted,
             "fresh": [self._bench.sources()[index].name for index in changed],
+            "closer": closer is not None, "looked": [],
             "calls": [], "planning": {}, "looks": [], "tools": [], "failures": hindered, "refused": refused, "removed": [],
             "notices": [asdict(notice) for notice in notices],
         }  # fmt: skip

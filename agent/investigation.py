@@ -89,6 +89,11 @@ class Investigation:
         return tuple(f.anomaly(f.evidence, self.survey) for f in self.findings if f.abnormal)
 
     @property
+    def skimmed(self) -> bool:
+        """True when only some moments of a long video were read."""
+        return "every_s" in self.survey.facts
+
+    @property
     def evidence(self) -> tuple[Evidence, ...]:
         """Survey and findings."""
         return (self.survey, *(f.evidence for f in self.findings))

@@ -9,7 +9,7 @@ language model may ask for more (`agent.model_planner`); what is chosen here run
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.detector import DetectorSpec
 from core.samples import Kind
@@ -26,13 +26,26 @@ MUTUAL_FROM = 3
 class ToolCall:
     """Run `detector` on source number `source` (index into the chat's sources), with the normals of the same kind.
 
-    With a `question`, no detector runs: that question is looked up in the source.
+    With a `question`, no detector runs: that question is looked up in the source. Of a long video that was skimmed, `whole` reads the
+    rest, and `windows` (start, end in seconds) are read in full (`agent.long_looks`).
     """
 
     detector: str
     source: int
     reason: str
     question: str = ""
+    whole: bool = False
+    windows: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def closer(self) -> bool:
+        """True when it looks closer at what was skimmed."""
+        return self.whole or bool(self.windows)
+
+    @property
+    def plain(self) -> ToolCall:
+        """The same call as fixed rules choose it."""
+        return replace(self, whole=False, windows=())
 
 
 def choose(source: Source, index: int, normals: Sequence[Source], wanted: str = "") -> ToolCall | None:

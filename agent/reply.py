@@ -84,6 +84,7 @@ class Reply:
     """The end of a turn: checked answer (Markdown with evidence ids like [E3]), verdict, evidence, panels and costs.
 
     `accounts` tell of each anomaly (of many, the worst) what came before and after it and what may excuse it, in the same order.
+    `skimmed` names the long videos of which only a first look is known: `Session.refine` reads the rest.
     `removed` are draft sentences the check took out; `refused` are (file name, sentence) of uploads that could not be read.
     """
 
@@ -100,6 +101,7 @@ class Reply:
     removed: tuple[str, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
     suggestions: tuple[str, ...] = ()
+    skimmed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The object `telltale ask --json` prints (panels are for faces and stay out)."""
@@ -113,6 +115,7 @@ class Reply:
             "model": self.model,
             "seconds": round(self.seconds, 3),
             "thread": self.thread,
+            **({"skimmed": list(self.skimmed)} if self.skimmed else {}),
             "refused": [{"name": name, "message": message} for name, message in self.refused],
         }
 

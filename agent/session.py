@@ -132,6 +132,16 @@ class Session:
         else:
             yield from self._turn(state)
 
+    def refine(self) -> Iterator[TurnEvent]:
+        """Read the rest of the long videos that were skimmed, and answer the latest question again: a turn like any other."""
+        from agent.reading.closer import REFINE, closer_look
+
+        turns = self._store.turns(self.thread)
+        latest = turns[-1][0] if turns else ""
+        closer = closer_look(latest)
+        rest = latest if closer is None else closer.rest
+        yield from self.ask(f"{REFINE}: {rest}"[: limits().max_question_chars])
+
     def stop(self) -> None:
         """End the tool at work at its next step."""
         self._conversation.steps.cancelled.set()
@@ -220,6 +230,7 @@ class Session:
             panels=self._panels(state, cited, everything), tools=tuple(ToolRun(**run) for run in state["tools"]), model=state["writer"],
             seconds=round(time.time() - state["started"], 3), thread=self.thread, removed=tuple(state["removed"]),
             refused=tuple((name, message) for name, message in state["refused"]), suggestions=suggestions(investigations),
+            skimmed=tuple(inv.source for inv in investigations if inv.skimmed),
         )  # fmt: skip
         return self._keep(state, reply)
 
@@ -351,8 +362,8 @@ def _from_plain(data: Mapping[str, Any]) -> Reply:
     values["evidence"] = tuple(Evidence.from_json(e) for e in values["evidence"])
     values["panels"] = tuple(Panel(**p) for p in values["panels"])
     values["tools"] = tuple(ToolRun(**t) for t in values["tools"])
-    for key in ("removed", "suggestions"):
-        values[key] = tuple(values[key])
+    for key in ("removed", "suggestions", "skimmed"):
+        values[key] = tuple(values.get(key, ()))
     values["refused"] = tuple((name, message) for name, message in values["refused"])
     return Reply(**values)
 

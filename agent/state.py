@@ -26,6 +26,10 @@ class ChatState(TypedDict, total=False):
     """What was understood (agent.question.Request)."""
     calls: list[dict[str, Any]]
     """Tool calls still to be run (agent.planner.ToolCall)."""
+    closer: bool
+    """The message asks for a closer look at long videos that were skimmed."""
+    looked: list[str]
+    """Sources that were looked at more closely in this turn."""
     planning: dict[str, Any]
     """What the chat's language model asked for (agent.model_planner.Dialogue)."""
     looks: list[str]

@@ -13,6 +13,7 @@ from dataclasses import replace
 from agent.evidence_store import EvidenceStore
 from agent.examine.setting import Run
 from agent.investigation import Investigation
+from agent.long_looks import Depth
 from agent.planner import ToolCall
 from agent.severity_table import table_in_force
 from core.detector import Detector, DetectorSpec, parameters
@@ -33,7 +34,7 @@ EXAMINERS: dict[Kind, str] = {
     "events": "agent.examine.events",
 }
 """Modules with `examine(run, store)`, imported when a source of that kind is looked at."""
-CACHE_VERSION = "9"
+CACHE_VERSION = "10"
 """Raised when examiners change what they store, so that old cached results are not shown as new ones."""
 
 
@@ -55,24 +56,29 @@ class Toolbox:
     ) -> tuple[Investigation, bool]:
         """Run one call, or take it from the cache; returns the investigation and whether it was cached. It may take `most_s` seconds.
 
+        A closer look at a video that was skimmed replaces what the cache has. Its time has no limit: it can be stopped, nothing is lost.
+
         Raises:
             TelltaleError: the detector could not judge this source; the message is fit to be shown.
         """
         same_kind = [normal for normal in normals if normal.kind == source.kind]
         key = self.key(call, source, same_kind)
         body = self._store.cached(key)
-        if body is not None:
+        if body is not None and not (call.closer and Investigation.from_json(body).skimmed):
             return Investigation.from_json(body), True
         start = time.perf_counter()
         spec = catalogue()[call.detector]
         if source.kind not in EXAMINERS:
             raise BadInput(f"{source.name!r}: no detector in the catalogue judges {source.kind} yet.")
-        with watching(sink, budget_s=min(most_s, limits().tool_budget_s)):
+        with watching(sink, budget_s=float("inf") if call.closer else min(most_s, limits().tool_budget_s)):
             samples: list[Sample] = [sample for normal in same_kind for sample in normal.samples]
             detector = catalogue().create(call.detector)
             if samples:
                 detector = self._fitted(detector, spec, same_kind, samples)
-            run = Run(detector=detector, spec=spec, source=source, n_normal=len(samples), reason=call.reason)
+            run = Run(
+                detector=detector, spec=spec, source=source, n_normal=len(samples), reason=call.reason,
+                depth=Depth(whole=call.whole, windows=call.windows), kept=self._store.home / "inspections" / f"{key}.npz",
+            )  # fmt: skip
             found = _examiner(source.kind)(run, self._store)
         found = replace(found, seconds=round(time.perf_counter() - start, 3))
         self._store.cache(key, found.to_json())

@@ -182,6 +182,11 @@ class Workbench:
             for index, source in enumerate(self.sources()) if index not in judged
         ]  # fmt: skip
 
+    def skimmed(self) -> list[ToolCall]:
+        """Those of the chosen calls of which only a skim is known."""
+        known = {self._key(call): call for call in self.chosen()}
+        return [call for key, call in known.items() if key in self._numbered and self._numbered[key].skimmed]
+
     def chosen(self) -> list[ToolCall]:
         """The call that fixed rules choose for every source that can be judged, run or not."""
         normals = self.sources("normal")
@@ -198,7 +203,7 @@ class Workbench:
         What fixed rules would not have chosen is a second look: evidence, but no part of what is known of the source.
         """
         source = self.sources()[call.source]
-        required = call in self.chosen()
+        required = call.plain in self.chosen()
         most_s = float("inf") if required else SECOND_LOOK_S
         found, cached = self.toolbox.run(call, source, self.sources("normal"), sink, most_s=most_s)
         if self.judge is not None and required:

@@ -37,7 +37,7 @@ PEER_SHARE = 0.01
 
 def rows(data: Path, *, quick: bool) -> Iterator[Row]:
     """The rows of this suite; `quick` takes one avenue test clip and no long video."""
-    for suite in (_avenue, _ucf, _cost):
+    for suite in (_avenue, _ucf, _cost, _long):
         try:
             yield from suite(data, quick)
         except BadInput as error:
@@ -107,6 +107,60 @@ def _cost(data: Path, quick: bool) -> Iterator[Row]:
             data=f"{path.stem} × {times}", method="frame_novelty self-referenced, from cold", seconds=seconds, peak_mb=peak_mb,
             metrics=metrics,
         )  # fmt: skip
+
+
+def _long(data: Path, quick: bool) -> Iterator[Row]:
+    """The avenue clips after each other, encoded once and looped without another encoding to 1, 20 and 60 minutes of 640×360 at 25
+    frames/s, each in a process of its own: to the first answer (a skim, with the start of the process) and until all is read.
+    """
+    import tempfile
+
+    paths = sorted((folder(data, "avenue") / "training_videos").glob("*.avi"))
+    paths += sorted((folder(data, "avenue") / "testing_videos").glob("*.avi"))
+    with tempfile.TemporaryDirectory() as place:
+        piece = Path(place) / "piece.mp4"
+        video_sets.joined(paths, piece)
+        for minutes in (1,) if quick else (1, 20, 60):
+            path = Path(place) / f"{minutes}.mp4"
+            video_sets.looped(piece, path, 60.0 * minutes)
+            context = multiprocessing.get_context("spawn")
+            for method, timed in (("frame_novelty, first look", _first_look), ("frame_novelty, all read", _all_read)):
+                with ProcessPoolExecutor(max_workers=1, mp_context=context) as alone:
+                    seconds, peak_mb, metrics = alone.submit(timed, path).result()
+                yield Row(
+                    data=f"avenue looped to {minutes} min", method=method, seconds=seconds, peak_mb=peak_mb, metrics=metrics
+                )
+
+
+def _first_look(path: Path) -> tuple[float, float, dict[str, float]]:
+    before = time.process_time()
+    with measured() as cost:
+        found = FrameNovelty().skim(video_sets.read_clip(path))
+    metrics = {
+        "first_look_seconds_lower_is_better": cost.seconds,
+        "cpu_seconds_lower_is_better": time.process_time() - before,
+        "share_read": found.read,
+    }
+    return cost.seconds, _own_peak_mb(cost.peak_mb), metrics
+
+
+def _all_read(path: Path) -> tuple[float, float, dict[str, float]]:
+    """Times of decoding alone are taken in the same process just before, so that their ratio is one of equal circumstances."""
+    clip = video_sets.read_clip(path)
+    with measured() as decoding:
+        decoded = sum(1 for _ in clip.frames(end_s=600.0))
+    before = time.process_time()
+    with measured() as cost:
+        FrameNovelty().score([clip])
+    speed = clip.n_frames / cost.seconds
+    metrics = {
+        "frames": float(clip.n_frames),
+        "frames_per_second": speed,
+        "times_real_time": clip.duration_s / cost.seconds,
+        "speed_over_decoding": speed / (decoded / decoding.seconds),
+        "cpu_seconds_lower_is_better": time.process_time() - before,
+    }
+    return cost.seconds, _own_peak_mb(cost.peak_mb), metrics
 
 
 def _timed(path: Path, times: int) -> tuple[float, float, dict[str, float]]:

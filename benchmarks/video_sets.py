@@ -6,7 +6,9 @@ Frame labels (T,) bool, masks (T, H, W) bool, segments half-open seconds.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,47 @@ def read_clip(path: Path) -> VideoClip:
     sample = open_path(path).samples[0]
     assert isinstance(sample, VideoClip), path
     return sample
+
+
+def joined(paths: Sequence[Path], target: Path, *, rate: int = 25, key_every: int = 250) -> None:
+    """Encode clips of one size after each other into one H.264 file, with a key frame every `key_every` frames."""
+    import av
+
+    with av.open(str(target), "w") as out:
+        stream = out.add_stream("libx264", rate=rate)
+        count = 0
+        for path in paths:
+            with av.open(str(path)) as clip:
+                for frame in clip.decode(video=0):
+                    if count == 0:
+                        stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuv420p"
+                        stream.gop_size, stream.options = key_every, {"crf": "23", "preset": "fast"}
+                    even = frame.reformat(format="yuv420p")
+                    even.pts, even.time_base, even.pict_type = count, Fraction(1, rate), 0
+                    count += 1
+                    out.mux(stream.encode(even))
+        out.mux(stream.encode())
+
+
+def looped(piece: Path, target: Path, seconds: float) -> None:
+    """Put a file again and again behind itself, without another encoding, until `seconds` are reached."""
+    import av
+
+    with av.open(str(target), "w") as out:
+        stream, shift, reached = None, 0, 0.0
+        while reached < seconds:
+            with av.open(str(piece)) as once:
+                source = once.streams.video[0]
+                stream = stream or out.add_stream_from_template(source)
+                tick_s = float(source.time_base or 0)
+                length = round(source.frames / float(source.average_rate or 25) / tick_s)
+                for packet in once.demux(source):
+                    if packet.size == 0 or packet.pts is None or packet.dts is None:
+                        continue
+                    packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, stream
+                    out.mux(packet)
+                shift += length
+                reached = shift * tick_s
 
 
 def avenue(root: Path, *, masks: bool = True) -> tuple[list[VideoClip], list[LabelledClip]]:

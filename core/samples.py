@@ -7,8 +7,9 @@ A sample's `name` is what the person calls it (a file name, never a path to trus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -98,12 +99,16 @@ class Frame(NamedTuple):
 FrameOpener: TypeAlias = Callable[[float, float, int, int | None], Iterator[Frame]]
 """(start_s, end_s, step, max_side) -> frames whose time lies in [start_s, end_s), every `step`-th, shrunk to `max_side`."""
 
+Glimpser: TypeAlias = Callable[[Sequence[float], float, int, int | None], Iterator[list[Frame]]]
+"""(moments in order, length_s, step, max_side) -> for each moment the frames whose time lies in [moment, moment + length_s)."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VideoClip:
     """A video that is decoded only when read: true time stamps, flat memory.
 
-    `fps` is the average rate and `n_frames`/`duration_s` are what the container says (a broken tail may hold fewer).
+    `fps` is the average rate and `n_frames`/`duration_s` are what the container says (a broken tail may hold fewer). `key_s` are the
+    times, in order, of the frames from which decoding can begin; None: from any.
 
     >>> clip = VideoClip.from_array("toy", np.zeros((5, 4, 6, 3), np.uint8), fps=10.0)
     >>> [round(f.time_s, 1) for f in clip.frames(step=2)]
@@ -119,6 +124,8 @@ class VideoClip:
     opener: FrameOpener = field(repr=False)
     epoch_s: float | None = None
     notes: tuple[str, ...] = ()
+    key_s: NDArray[np.float64] | None = field(default=None, repr=False)
+    glimpser: Glimpser | None = field(default=None, repr=False)
 
     kind: Kind = field(default="video", init=False)
 
@@ -135,6 +142,27 @@ class VideoClip:
     ) -> Iterator[Frame]:
         """Decode frames with time in [start_s, end_s), keeping every `step`-th (by index), longest side ≤ `max_side`."""
         return self.opener(start_s, end_s, step, max_side)
+
+    def glimpses(
+        self, moments: Sequence[float], *, length_s: float, step: int = 1, max_side: int | None = None
+    ) -> Iterator[list[Frame]]:
+        """For each moment, in order, the frames with time in [moment, moment + length_s): those that `frames` gives there.
+
+        What lies between the moments is not decoded where the file allows that: a glimpse costs the frames from the last of `key_s`
+        on. A glimpse may be empty (a gap of a variable rate, a damaged stretch).
+
+        Raises:
+            BadInput: the moments are not in order.
+
+        >>> clip = VideoClip.from_array("toy", np.zeros((50, 4, 6, 3), np.uint8), fps=10.0)
+        >>> [[frame.number for frame in glimpse] for glimpse in clip.glimpses([1.0, 3.0], length_s=0.4, step=2)]
+        [[10, 12], [30, 32]]
+        """
+        if any(later < earlier for earlier, later in pairwise(moments)):
+            raise BadInput(f"video {self.name!r}: expected moments in order of time, got some out of order; sort them.")
+        if self.glimpser is not None:
+            return self.glimpser(moments, length_s, step, max_side)
+        return (list(self.frames(start_s=m, end_s=m + length_s, step=step, max_side=max_side)) for m in moments)
 
     @classmethod
     def from_array(cls, name: str, frames: NDArray[np.uint8], *, fps: float) -> VideoClip:

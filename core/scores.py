@@ -50,6 +50,9 @@ class FrameScores:
     {"appearance": (T,), "motion": (T,)}, so that an answer can say what was odd. `round_s` is the length of a round when the video
     plays the same footage again and again, and was judged without comparing a moment with its copies. `jumps_s` are the times at which
     the whole picture jumps (a cut, or a camera that was turned), which is no event: `valid` is False next to them.
+
+    Of a video that was only skimmed, units that were not read are not there: `every_s` is then the usual distance of the moments that
+    were read, None when the whole was, and `read` (0 to 1) the share of it that was read.
     """
 
     sample: str
@@ -62,6 +65,8 @@ class FrameScores:
     parts: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     round_s: float | None = None
     jumps_s: tuple[float, ...] = ()
+    every_s: float | None = None
+    read: float = 1.0
 
     def __post_init__(self) -> None:
         _finite32(self.scores, f"scores of {self.sample!r}", 1)

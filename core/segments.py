@@ -6,7 +6,9 @@ drop short segments. All five numbers are arguments, so a person can see and cha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +27,15 @@ class Segment:
     last: int
 
 
-def smooth(scores: NDArray[np.float32], sigma_units: float) -> NDArray[np.float32]:
-    """Gaussian smoothing over units with reflected ends; `sigma_units` ≤ 0 returns the scores unchanged."""
+def smooth(scores: NDArray[np.float32], sigma_units: float, breaks: Sequence[int] = ()) -> NDArray[np.float32]:
+    """Gaussian smoothing over units with reflected ends; `sigma_units` ≤ 0 returns the scores unchanged.
+
+    `breaks` are the indices of units before which something was left out: nothing is smoothed across.
+    """
     if sigma_units <= 0 or len(scores) < 2:
         return scores
+    if len(breaks):
+        return np.concatenate([smooth(run, sigma_units) for run in np.split(scores, breaks)])
     from scipy.ndimage import gaussian_filter1d
 
     return np.asarray(gaussian_filter1d(scores.astype(np.float64), sigma_units, mode="reflect"), dtype=np.float32)
@@ -45,10 +52,14 @@ def extract_events(
     merge_gap_s: float = 0.0,
     min_length_s: float = 0.0,
     valid: NDArray[np.bool_] | None = None,
+    gap_s: float = float("inf"),
 ) -> list[Segment]:
     """Find the intervals in which `scores` (T,) at unit centres `seconds` (T,) rise above `high`.
 
-    Units marked invalid never belong to an event. Segments come in time order; their ends lie half a unit outside the first
+    Units marked invalid never belong to an event. Between unit centres more than `gap_s` apart something was left out that was not
+    judged: nothing is smoothed across, and no event goes on there.
+
+    Segments come in time order; their ends lie half a unit outside the first
     and last unit centre. `peak` and `mean` are of the smoothed scores.
 
     >>> t = np.arange(8.0)
@@ -58,13 +69,14 @@ def extract_events(
     """
     if len(scores) == 0:
         return []
-    values = smooth(scores, sigma_s / unit_s)
+    breaks = gaps(seconds, gap_s)
+    values = smooth(scores, sigma_s / unit_s, breaks)
     usable = np.ones(len(values), bool) if valid is None else valid
     grown = (values >= min(low, high)) & usable
-    runs = [run for run in _runs(grown) if values[run[0] : run[1] + 1].max() >= high]
+    runs = [run for run in _runs(grown, breaks) if values[run[0] : run[1] + 1].max() >= high]
     merged: list[list[int]] = []
     for first, last in runs:
-        if merged and seconds[first] - seconds[merged[-1][1]] - unit_s < merge_gap_s:
+        if merged and seconds[first] - seconds[merged[-1][1]] - unit_s < merge_gap_s and first not in breaks:
             merged[-1][1] = last
         else:
             merged.append([first, last])
@@ -84,7 +96,19 @@ def extract_events(
     return segments
 
 
-def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Inclusive (first, last) of each run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], mask.astype(np.int8), [0]))))
-    return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+def gaps(seconds: NDArray[np.float64], gap_s: float) -> list[int]:
+    """Indices of the units whose centre lies more than `gap_s` behind that of the unit before.
+
+    >>> gaps(np.array([0.1, 0.3, 4.1, 4.3]), 0.3)
+    [2]
+    """
+    return [] if np.isinf(gap_s) else (np.flatnonzero(np.diff(seconds) > gap_s) + 1).tolist()
+
+
+def _runs(mask: NDArray[np.bool_], breaks: Sequence[int] = ()) -> list[tuple[int, int]]:
+    """Inclusive (first, last) of each run of True, none of them across a break."""
+    found: list[tuple[int, int]] = []
+    for low, high in pairwise([0, *breaks, len(mask)]):
+        edges = low + np.flatnonzero(np.diff(np.concatenate(([0], mask[low:high].astype(np.int8), [0]))))
+        found += [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return found

@@ -65,9 +65,9 @@ class DenseFlow:
         """Flow (h, w, 2) float32 from `before` to `after`, both (H, W, 3) uint8, and the scale H / h."""
         if before.shape != after.shape:
             raise BadInput(f"flow: expected two frames of one size, got {before.shape} and {after.shape}.")
-        first, scale = self._prepare(before)
-        second, _ = self._prepare(after)
-        return self._flow(first, second), scale
+        first, scale = self.prepare(before)
+        second, _ = self.prepare(after)
+        return self.of(first, second), scale
 
     def stream(self, frames: Iterable[Frame]) -> Iterator[FlowStep]:
         """Flow for every frame after the first, in order; memory does not grow with the number of frames.
@@ -77,13 +77,13 @@ class DenseFlow:
         before: NDArray[np.uint8] | None = None
         before_s = 0.0
         for frame in frames:
-            grey, scale = self._prepare(frame.rgb)
+            grey, scale = self.prepare(frame.rgb)
             dt_s = frame.time_s - before_s
             if before is not None and before.shape == grey.shape and dt_s > 0:
-                yield FlowStep(frame, dt_s, self._flow(before, grey), scale)
+                yield FlowStep(frame, dt_s, self.of(before, grey), scale)
             before, before_s = grey, frame.time_s
 
-    def _prepare(self, rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+    def prepare(self, rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
         """Grey (h, w) uint8 at working size, and original height over working height."""
         import cv2
 
@@ -91,7 +91,8 @@ class DenseFlow:
         scale = max(rgb.shape[:2]) / max(small.shape[:2])
         return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8), scale
 
-    def _flow(self, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def of(self, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Flow (h, w, 2) float32 between two frames as `prepare` gives them, for those who keep the one before."""
         height, width = before.shape
         if min(height, width) < SMALLEST_SIDE:
             return np.zeros((height, width, 2), np.float32)

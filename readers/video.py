@@ -29,9 +29,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Table:
-    """What the packets say: presentation times in seconds from the first frame, ascending; the offset of that frame in ticks."""
+    """What the packets say: presentation times in seconds from the first frame, ascending; the offset of that frame in ticks.
+
+    `keys` are the times of frames that need no other one, from which decoding can begin.
+    """
 
     times: NDArray[np.float64]
+    keys: NDArray[np.float64]
     first_tick: int | None
     tick_s: float
     fps: float
@@ -94,9 +98,12 @@ def open_video(path: Path, name: str, *, form: str = "any video", note: str = ""
     def opener(start_s: float, end_s: float, step: int, max_side: int | None) -> Iterator[Frame]:
         return _decode(path, form, name, table, start_s, end_s, step, max_side)
 
+    def glimpser(moments: Sequence[float], length_s: float, step: int, max_side: int | None) -> Iterator[list[Frame]]:
+        return _glimpses(path, form, name, table, moments, length_s, step, max_side)
+
     return VideoClip(
         name=name, height=first.rgb.shape[0], width=first.rgb.shape[1], fps=table.fps, duration_s=duration,
-        n_frames=n_frames, opener=opener, epoch_s=epoch, notes=tuple(notes),
+        n_frames=n_frames, opener=opener, epoch_s=epoch, notes=tuple(notes), key_s=table.keys, glimpser=glimpser,
     )  # fmt: skip
 
 
@@ -167,6 +174,7 @@ def _scan(container: Any, stream: Any) -> _Table:
     import av
 
     ticks: list[int] = []
+    keys: list[int] = []
     without = 0
     cut = False
     try:
@@ -177,19 +185,23 @@ def _scan(container: Any, stream: Any) -> _Table:
                 without += 1
             else:
                 ticks.append(packet.pts)
+                if packet.is_keyframe:
+                    keys.append(packet.pts)
     except av.error.FFmpegError:
         cut = True
     tick_s = float(stream.time_base) if stream.time_base else 0.0
     nominal = float(stream.average_rate or stream.guessed_rate or 0) or 25.0
     if not ticks or without > len(ticks) or not tick_s:
         count = len(ticks) + without
-        return _Table(times=np.arange(count) / nominal, first_tick=None, tick_s=tick_s, fps=nominal, cut=cut)
+        times = np.arange(count) / nominal
+        return _Table(times=times, keys=times[:1], first_tick=None, tick_s=tick_s, fps=nominal, cut=cut)
     array = np.unique(np.asarray(ticks, dtype=np.int64))
     times = (array - array[0]) * tick_s
     steps = np.diff(times)
     rate = float(len(steps) / times[-1]) if len(steps) and times[-1] > 0 else nominal
     fps = nominal if abs(rate - nominal) <= 0.005 * nominal else rate
-    return _Table(times=times, first_tick=int(array[0]), tick_s=tick_s, fps=fps, cut=cut)
+    from_key = (np.unique(np.asarray(keys, dtype=np.int64)) - array[0]) * tick_s
+    return _Table(times=times, keys=from_key, first_tick=int(array[0]), tick_s=tick_s, fps=fps, cut=cut)
 
 
 def _decode(
@@ -204,7 +216,9 @@ def _decode(
     with _container(path, form) as container:
         stream = _stream(container, name)
         sought = start_s > _SEEK_GAIN_S and _seek(container, stream, table, start_s)
+        nothing = sought
         for number, time_s, frame in _numbered(container, stream, table, name, sought=sought):
+            nothing = False
             if sought and time_s > start_s and number > int(np.searchsorted(table.times, start_s - 1e-6)):
                 break  # the index led past the wanted frame: decode from the beginning instead
             sought = False
@@ -213,7 +227,8 @@ def _decode(
             if time_s >= start_s - 1e-9 and number % step == 0:
                 yield Frame(number, time_s, _rgb(frame, reformatter, max_side))
         else:
-            return
+            if not nothing:  # the index may also lead behind the last frame
+                return
     with _container(path, form) as container:
         stream = _stream(container, name)
         for number, time_s, frame in _numbered(container, stream, table, name, sought=False):
@@ -221,6 +236,46 @@ def _decode(
                 return
             if time_s >= start_s - 1e-9 and number % step == 0:
                 yield Frame(number, time_s, _rgb(frame, reformatter, max_side))
+
+
+def _glimpses(
+    path: Path, form: str, name: str, table: _Table, moments: Sequence[float], length_s: float, step: int, max_side: int | None
+) -> Iterator[list[Frame]]:
+    """For each moment the frames of [moment, moment + length_s), from one open container; it seeks where a key frame lies between."""
+    from av.video.reformatter import VideoReformatter
+
+    if step < 1:
+        raise BadInput(f"{name}: expected step ≥ 1, got {step}.")
+    reformatter = VideoReformatter()
+    with _container(path, form) as container:
+        stream = _stream(container, name)
+        coming = _numbered(container, stream, table, name, sought=False)
+        held: list[tuple[int, float, Any]] = []  # decoded, and not behind the moment
+        begins = reached = 0.0  # the first frame since the last seek, and the latest one
+        for moment in moments:
+            end_s = moment + length_s - 1e-9
+            if _worth_a_seek(table, reached, moment) and _seek(container, stream, table, moment):
+                coming = _numbered(container, stream, table, name, sought=True)
+                held = [one for one in [next(coming, None)] if one is not None]
+                begins = reached = held[0][1] if held else float("inf")
+            if moment < begins and np.searchsorted(table.times, moment - 1e-6) < np.searchsorted(table.times, begins - 1e-6):
+                # the index led past the wanted frame: this moment is decoded by itself, from the beginning if need be
+                yield list(_decode(path, form, name, table, moment, moment + length_s, step, max_side))
+                continue
+            while (not held or held[-1][1] < end_s) and (found := next(coming, None)) is not None:
+                held = [*(one for one in held if one[1] >= moment - 1e-9), found]
+                reached = found[1]
+            held = [one for one in held if one[1] >= moment - 1e-9]
+            yield [
+                Frame(number, time_s, _rgb(frame, reformatter, max_side))
+                for number, time_s, frame in held if time_s < end_s and number % step == 0
+            ]  # fmt: skip
+
+
+def _worth_a_seek(table: _Table, reached: float, moment: float) -> bool:
+    """Whether decoding can begin nearer to `moment` than where it stands."""
+    at = int(np.searchsorted(table.keys, moment + 1e-9)) - 1
+    return at >= 0 and float(table.keys[at]) > reached + _SEEK_GAIN_S
 
 
 def _seek(container: Any, stream: Any, table: _Table, start_s: float) -> bool:

@@ -76,10 +76,10 @@ class Page:
             going = {**quiet, "trigger_mode": "multiple"}  # works also while the stream of the shown chat is open
             blocks.load(self.on_load, [browser], [browser, *shown], **quiet, api_visibility="private")
             asked = [composer, normal, thread, switch.held, browser]
-            composer.submit(self.on_submit, asked, shown, **quiet, api_visibility="private")
+            composer.submit(self.on_submit, asked, shown, **going, api_visibility="private")
             composer.stop(self.on_stop, [thread, browser], None, queue=False, api_visibility="private")
             self.chatbot.example_select(self.on_example, [switch.held, browser], shown, **quiet, api_visibility="private")
-            self.chatbot.option_select(self.on_suggestion, [thread, browser], shown, **quiet, api_visibility="private")
+            self.chatbot.option_select(self.on_suggestion, [thread, browser], shown, **going, api_visibility="private")
             earlier.input(self.on_open, [earlier, browser], shown, **going, api_visibility="private")
             new.click(self.on_new, [browser], shown, **going, api_visibility="private")
             report.click(self.on_report, [thread, browser], [download], api_visibility="private")
@@ -205,9 +205,12 @@ class Page:
                 yield self._nothing()
                 continue
             working = turns[-1:] != [] and turns[-1].reply is None
+            reading = working and turns[-1].automatic  # a question may be asked meanwhile
             messages = self._messages(chat.thread, turns)
             if working:
-                box = gr.update(value=None, submit_btn=False, stop_btn=True) if first else gr.skip()
+                box = gr.update(value=None, submit_btn=reading, stop_btn=True) if first else gr.skip()
+                if reading and not first:
+                    box = gr.update(submit_btn=True, stop_btn=True)
                 yield (
                     messages, chat.thread if first else gr.skip(), box, gr.update(value=None) if first else gr.skip(),
                     gr.update(open=False) if first else gr.skip(), self._chat_list(owner, chat.thread) if first else gr.skip(),

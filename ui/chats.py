@@ -86,6 +86,7 @@ class Chat:
         self.running: TurnView | None = None
         self._version = 0
         self._stop = False
+        self._queued: TurnView | None = None
         try:
             self._session = self._worker.submit(opener, thread, model).result()
             self.turns: list[TurnView] = self._worker.submit(self._read_history).result()
@@ -96,7 +97,7 @@ class Chat:
         self.thread: str = self._session.thread
         if unfinished:
             self.running = TurnView(question="(the question that was interrupted)")
-            self._worker.submit(self._run, self._session.resume)
+            self._worker.submit(self._run, self._session.resume, self.running)
 
     def _read_history(self) -> list[TurnView]:
         return [
@@ -105,20 +106,26 @@ class Chat:
         ]
 
     def start(self, question: str, *, files: Sequence[Path] = (), normal: Sequence[Path] = ()) -> None:
-        """Begin a turn in the background.
+        """Begin a turn in the background; one that nobody asked for makes way.
 
         Raises:
             BadInput: the previous turn is still running.
         """
         with self._lock:
-            if self.running is not None:
+            reading = self.running is not None and self.running.automatic and self._queued is None
+            if self.running is not None and not reading:
                 raise BadInput("Telltale is still working on the previous question; wait for it or stop it.")
             names, normals = tuple(path.name for path in files), tuple(path.name for path in normal)
-            self.running = TurnView(question=question, files=names, normal=normals)
+            view = TurnView(question=question, files=names, normal=normals)
+            if reading:
+                self._queued = view
+            else:
+                self.running, self._stop = view, False
             self._version += 1
-            self._stop = False
             turn = partial(self._ask, self.model, question, files=list(files), normal=list(normal))
-        self._worker.submit(self._run, turn)
+        if reading:
+            self.stop()
+        self._worker.submit(self._run, turn, view)
 
     def _ask(self, model: str, question: str, *, files: Sequence[Path], normal: Sequence[Path]) -> Iterator[TurnEvent]:
         """One turn; the session is opened anew when another model is to answer, so that nothing reaches the one before."""
@@ -128,8 +135,7 @@ class Chat:
             before.close()
         yield from self._session.ask(question, files=files, normal=normal)
 
-    def _run(self, turn: Callable[[], Iterator[TurnEvent]]) -> None:
-        view = self.running or TurnView(question="")
+    def _run(self, turn: Callable[[], Iterator[TurnEvent]], view: TurnView) -> None:
         try:
             events = turn()
             for event in events:
@@ -153,9 +159,22 @@ class Chat:
             view = fold(view, Reply(answer=view.text or "No answer came back.", status="insufficient"))
         with self._changed:
             self.turns.append(view)
-            self.running = None
+            self.running, self._queued = self._queued or self._reading_on(view), None
+            if self.running is not None:
+                self._stop = False
+            following = self.running if self.running is not None and self.running.automatic else None
             self._version += 1
             self._changed.notify_all()
+        if following is not None:
+            self._worker.submit(self._run, self._session.refine, following)  # type: ignore[attr-defined]
+
+    def _reading_on(self, view: TurnView) -> TurnView | None:
+        """The turn that follows by itself when an answer rests on a first look at a long video, unless the person stopped it."""
+        skimmed = view.reply.skimmed if view.reply is not None else ()
+        if not skimmed or view.automatic or self._stop or not hasattr(self._session, "refine"):
+            return None
+        names = skimmed[0] if len(skimmed) == 1 else f"{len(skimmed)} videos"
+        return TurnView(question=f"(reading the rest of {names})", automatic=True)
 
     def _publish(self, view: TurnView) -> None:
         with self._changed:

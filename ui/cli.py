@@ -33,6 +33,9 @@ Abnormal = Annotated[
     list[Path] | None,
     typer.Option("--abnormal", help="Examples of what is not, for detectors that learn from them: a file or folder; repeatable."),
 ]
+Skim = Annotated[
+    bool, typer.Option("--skim", help="Of a long video, tell what a first look at some moments shows, and do not read the rest.")
+]
 Model = Annotated[
     str, typer.Option("--model", help=f"Who words the answer: {', '.join(FORMS.values())}; `local` alone is the usual model.")
 ]
@@ -91,6 +94,7 @@ def ask(
     role: Annotated[
         list[str] | None, typer.Option("--role", help="ROLE=COLUMN of an event log, e.g. subject=Image; repeatable.")
     ] = None,
+    skim: Skim = False,
     as_json: Json = False,
     thread: Annotated[str | None, typer.Option(help="Continue this chat.")] = None,
     model: Model = "embedded",
@@ -117,6 +121,9 @@ def ask(
     print(f"chat {session.thread}", file=sys.stderr)  # at the start, so that a killed question can be gone on with
     try:
         reply = follow(session.ask(question, files=files or (), normal=normal or (), rules=rule or (), roles=roles))
+        if reply is not None and reply.skimmed and not skim:
+            print(f"telltale: that was a first look; reading the rest of {', '.join(reply.skimmed)}", file=sys.stderr)
+            reply = follow(session.refine()) or reply
     finally:
         session.close()
     if reply is None:
@@ -142,10 +149,12 @@ def detect(
     abnormal: Abnormal = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value for the detector; repeatable.")] = None,
     kind: Annotated[str | None, typer.Option(help="Read INPUT as image, points, video, series or events.")] = None,
+    skim: Skim = False,
 ) -> None:
     """Score one input with one detector and write scores.csv, maps or channels, and run.json.
 
-    Pictures: sample,score and maps/<sample>.npy. Video: frame,time_s,score for every frame. Series: index (data rows from 0),
+    Pictures: sample,score and maps/<sample>.npy. Video: frame,time_s,score for every frame (with --skim: of every unit of
+    time that was read). Series: index (data rows from 0),
     time, score, and channels.csv. Events: row (as in the file, from 1), score, and paths.csv.
     """
     from ui.detect import detect as run_detect
@@ -160,6 +169,7 @@ def detect(
             abnormal=abnormal or (),
             settings=settings or (),
             kind=kind,
+            skim=skim,
             sink=print_progress,
         )
     finally:

@@ -34,13 +34,13 @@ Write = Callable[[str, bytes], None]
 
 def detect(
     name: str, given: Path, *, out: Path, normal: Sequence[Path] = (), abnormal: Sequence[Path] = (),
-    settings: Sequence[str] = (), kind: str | None = None,
+    settings: Sequence[str] = (), kind: str | None = None, skim: bool = False,
     sink: Sink | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Run detector `name` on `given` and write its scores below `out`; return what `run.json` says.
 
     `normal` are references it is fitted on, `abnormal` examples for a detector that learns from these too; `settings` are "key=value"
-    constructor parameters; `kind` overrides how the input is read; `sink` receives progress.
+    constructor parameters; `kind` overrides how the input is read; `skim` only takes a first look at videos; `sink` receives progress.
 
     Raises:
         UserError: unknown detector or parameter, unreadable input, missing normal references, `out` holds something else.
@@ -59,6 +59,8 @@ def detect(
         raise NotFitted.of(name)
     if abnormal and not spec.labelled:
         raise BadInput(f"--abnormal: {name!r} learns from normal samples only. See: telltale detectors")
+    if skim and not hasattr(rows.detector_class(name), "skim"):
+        raise BadInput(f"--skim: {name!r} takes no first look; expected a detector of long videos, such as 'frame_novelty'.")
     _check_out(out)
     source = open_path(given, kind=kind or spec.kind)
     if source.kind != spec.kind:
@@ -84,7 +86,8 @@ def detect(
         if spec.kind in ("image", "points"):
             _write_images(_scored(detector, source.samples, whole=spec.transductive), write)
         else:
-            _write_scores(source.samples, detector.score(source.samples), write)
+            scores = [detector.skim(sample) for sample in source.samples] if skim else detector.score(source.samples)  # type: ignore[attr-defined]
+            _write_scores(source.samples, scores, write)
     run = {
         "program": "telltale detect", "version": version("telltale"), "detector": name, "detector_version": spec.version,
         "kind": spec.kind, "parameters": parameters(detector), "input": {"name": source.name, "sha256": source.sha256},
@@ -197,6 +200,11 @@ def _write_frames(sample: Sample, score: FrameScores, folder: str, write: Write)
     from core.samples import VideoClip
 
     assert isinstance(sample, VideoClip)
+    if score.every_s is not None:  # a skim says nothing of the frames between
+        units = zip(score.frame_index, score.seconds, score.scores, strict=True)
+        read = [(int(number), f"{time_s:.6f}", repr(float(v))) for number, time_s, v in units]
+        write(f"{folder}scores.csv", _csv(("frame", "time_s", "score"), read))
+        return
     frames = [(frame.number, frame.time_s) for frame in sample.frames(max_side=32)]
     values = per_frame(score, [time_s for _, time_s in frames])
     rows = [(number, f"{time_s:.6f}", repr(float(v))) for (number, time_s), v in zip(frames, values, strict=True)]

@@ -36,6 +36,8 @@ class TurnView:
     steps: tuple[Step, ...] = ()
     text: str = ""
     reply: Reply | None = None
+    automatic: bool = False
+    """Nobody asked this: the page reads on after a first look at a long video. A question ends it, and it goes on afterwards."""
     stopping: bool = False
     """Somebody pressed stop, and the work has not yet reached a point where it can end."""
 

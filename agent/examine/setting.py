@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from agent.long_looks import SKIM, Depth
 from core.calibrate import Calibration
 from core.detector import Detector, DetectorSpec, parameters
 from core.evidence import Evidence, Fact, Locus
@@ -20,6 +22,10 @@ class Run:
     source: Source
     n_normal: int
     reason: str
+    depth: Depth = SKIM
+    """How far a long video is looked at."""
+    kept: Path | None = None
+    """Where what was read of a long video is kept between two looks; None: all is read at once."""
 
     @property
     def name(self) -> str:

@@ -13,6 +13,7 @@ from agent.examine.curves import curve
 from agent.examine.image import place_in_words
 from agent.examine.setting import Run
 from agent.investigation import Finding, Investigation
+from agent.long_looks import look
 from agent.reply import Panel
 from agent.severity import confidence, grade_moment
 from core import draw
@@ -20,7 +21,7 @@ from core.calibrate import Calibration, from_reference, robust_bulk
 from core.evidence import Box, Interval, Region, Whole
 from core.samples import Frame, VideoClip
 from core.scores import FrameScores
-from core.segments import Segment, extract_events, smooth
+from core.segments import Segment, extract_events, gaps, smooth
 from core.settings import choice
 from tools.video.frame_novelty import LOW_SHARE, MERGE_GAP_S, MIN_LENGTH_S, SELF_THRESHOLD, SIGMA_S, FrameNovelty
 from tools.video.keyframes import WAYS, Moment, budgets, moments, picture_changes
@@ -46,14 +47,15 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
     """Score the clip, extract events, and picture each one's surroundings."""
     clip = run.source.samples[0]
     assert isinstance(clip, VideoClip)
-    scores = run.detector.score([clip])[0]
+    scores = run.detector.score([clip])[0] if run.kept is None else look(run.detector, clip, run.depth, run.kept)
     assert isinstance(scores, FrameScores)
     calibration = _calibration(run, scores)
-    scores = replace(scores, scores=smooth(scores.scores, SIGMA_S / scores.unit_s))
+    gap_s = float("inf") if scores.every_s is None else 1.5 * scores.unit_s  # a skim leaves out what it did not read
+    scores = replace(scores, scores=smooth(scores.scores, SIGMA_S / scores.unit_s, gaps(scores.seconds, gap_s)))
     events = extract_events(
         scores.seconds, scores.scores, unit_s=scores.unit_s, high=calibration.threshold,
         low=LOW_SHARE * calibration.threshold,
-        merge_gap_s=MERGE_GAP_S, min_length_s=MIN_LENGTH_S, valid=scores.valid,
+        merge_gap_s=MERGE_GAP_S, min_length_s=MIN_LENGTH_S, valid=scores.valid, gap_s=gap_s,
     )  # fmt: skip
     little_s = _little(run)
     compared = bool(scores.valid.any())
@@ -85,6 +87,7 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
             "calibrated": calibration.calibrated, **({} if events or run.n_normal else {"hedge": HEDGE if compared else ALONE}),
             **({} if little_s is None else {"normal_s": round(little_s, 1), "hedge": OPEN if undecided else LITTLE}),
             **({"undecided": True} if undecided else {}),
+            **({} if scores.every_s is None else {"every_s": round(scores.every_s, 1), "read_percent": round(100 * scores.read, 1)}),
             **({} if scores.round_s is None else {"round_s": round(scores.round_s, 1)}),
             **({"jumps": len(scores.jumps_s), "jumps_s": list(scores.jumps_s[:MOST_JUMPS])} if scores.jumps_s else {}),
         },
@@ -242,5 +245,7 @@ def _keyframe(run: Run, path: str, caption: str, i: int) -> Panel:
 def _keep(store: EvidenceStore, scores: FrameScores) -> str:
     """Keep the raw scores, for later questions about a time."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, seconds=scores.seconds, scores=scores.scores, allow_pickle=False)
+    np.savez_compressed(
+        buffer, seconds=scores.seconds, scores=scores.scores, unit_s=np.float64(scores.unit_s), allow_pickle=False
+    )
     return store.put_file(buffer.getvalue(), ".npz")

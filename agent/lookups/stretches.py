@@ -104,6 +104,7 @@ def stretch(
         seconds, scores = kept["seconds"], kept["scores"]
         shares = kept["channels"] if "channels" in kept.files else np.zeros((len(scores), 0), np.float32)
         valid = kept["valid"] if "valid" in kept.files else np.ones(len(scores), np.bool_)
+        unit_s = float(kept["unit_s"]) if "unit_s" in kept.files else None
     inside = (seconds >= when.start_s) & (seconds < when.end_s)
     if not inside.any():  # a moment between two units: the nearest one
         inside[int(np.abs(seconds - (when.start_s + when.end_s) / 2).argmin())] = True
@@ -143,7 +144,9 @@ def stretch(
         facts["values"] = [_statistics(sample, i, where) for i in chosen]
         if when.point and len(where) == 1:
             facts["at_s"] = float(seconds[where[0]])
-    facts["covered_percent"] = round(100 * _covered(sample, seconds, valid, where, when, considered))
+    facts["covered_percent"] = round(100 * _covered(sample, seconds, valid, where, when, considered, unit_s))
+    if inv.skimmed:
+        facts["skimmed"] = True
     picture = _frame(sample, float(seconds[peak]), store) if isinstance(sample, VideoClip) else None
     locus = Interval(sample=sample.name, start_s=when.start_s, end_s=when.end_s, peak_s=float(seconds[peak]), channels=names)
     return made("time", source.name, locus, facts, picture, float(scores[peak]), threshold, inv.survey.threshold_origin)
@@ -162,13 +165,13 @@ def _whether(request: Request) -> bool:
 
 def _covered(
     sample: Any, seconds: np.ndarray[Any, Any], valid: np.ndarray[Any, Any], where: np.ndarray[Any, Any], when: TimeRange,
-    channels: list[int],
+    channels: list[int], unit_s: float | None = None,
 ) -> float:  # fmt: skip
     """Share (0–1) of a time range for which there are scores and readings to judge it by."""
     present = valid[where].astype(np.float64)
     if isinstance(sample, Series) and channels:
         present *= 1.0 - np.isnan(sample.values[where][:, channels]).mean(axis=1)
-    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
+    step = unit_s or (float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0)
     expected = len(where) if when.point else max(len(where), (when.end_s - when.start_s) / max(step, 1e-9) - 1)
     return float(present.sum()) / max(expected, 1.0)
 

@@ -49,6 +49,8 @@ def _covered(facts: Any) -> bool:
 
 
 def _coverage(facts: Any) -> str:
+    if facts.get("skimmed"):
+        return f"only {number(facts['covered_percent'])} % of it was read so far, too little to call it normal (say “refine”)"
     return f"only {number(facts['covered_percent'])} % of what belongs there was recorded, too little to call it normal"
 
 

@@ -22,6 +22,16 @@ def headline(inv: Investigation) -> str:
     return f"**{count(events, 'unusual event')}** in {clip}; the strongest lasts {first}{also} {cited}."
 
 
+def first_look(inv: Investigation) -> str:
+    """That a long video was only skimmed, and how much of it was read."""
+    facts = inv.survey.facts
+    return (
+        f"_This is a first look at {name(inv.source)}: a moment of every {number(fact_number(facts, 'every_s'))} s was read, and what lies "
+        f"around the strangest of them, {number(fact_number(facts, 'read_percent'))} % in all. Short events may be missing until the rest "
+        f"is read (say “refine”, or name a time) {cite(inv.survey)}._"
+    )
+
+
 def again(facts: Mapping[str, Any]) -> str:
     """That a video plays the same footage again, so that its events come again too; empty when it does not.
 

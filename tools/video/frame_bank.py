@@ -15,14 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.progress import step
+from tools.video.bank_search import Picture, Search, farthest
 from tools.video.frame_features import Units
 
 if TYPE_CHECKING:
     import torch
 
-    from models.cosines import Factor
-
 PARTS: tuple[str, str] = ("appearance", "motion")
+
+SEAM_S = 0.3
+"""Around the beginning of a round of a video that is played again and again."""
+
+TOGETHER = 16
+"""Pictures that are compared at once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,59 +67,42 @@ class Bank:
             vectors[part], owner[part] = torch.cat(rows).half(), torch.cat(owners)
         return cls(clip=clip, seconds=seconds, vectors=vectors, owner=owner)
 
-    def distances(self, part: str, grids: torch.Tensor, allowed: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def distances(
+        self, part: str, grids: torch.Tensor, allowed: NDArray[np.bool_], *, most: int | None = None
+    ) -> NDArray[np.float32]:
         """Distance of every cell to its nearest allowed vector: (n, h, w) from `grids` (n, h, w, C) and `allowed` (n, U).
 
         Infinite where nothing is allowed. The products are the machine's fastest (`models.cosines`): distances are off by up to
-        half a percent.
+        half a percent. With `most`, only the farthest `most` cells of each picture are as without; of others a bound from above may be
+        kept, the distance to the nearest of a few vectors from the same place, which before a fixed ground saves most products.
         """
         import torch
-
-        from models.cosines import Space, factor
 
         count, height, width, channels = grids.shape
         out = np.full((count, height, width), np.inf, np.float32)
         if len(self.vectors[part]) == 0:
             return out
-        kept, squares, starts = self._search[part]
-        space = Space()
+        search = self._search[part]
         with torch.inference_mode():
-            for index in range(count):
-                step("pictures compared", index + 1, count)
-                runs = _runs(allowed[index], starts)
-                if not runs:
-                    continue
-                cells = grids[index].reshape(-1, channels).float()
-                ours = factor(cells)
-                # |a − b|² = |a|² − 2 (a·b − |b|²/2): the nearest is where the bracket is largest, in the unit of the products.
-                unit = ours.unit * kept.unit
-                half = squares / (2 * unit)
-                best: torch.Tensor | None = None
-                rows = max(1, ours.tile // len(cells))
-                for low, high in runs:
-                    for first in range(low, high, rows):
-                        tile = slice(first, min(first + rows, high))
-                        raw = ours.times(kept[tile], space)
-                        found = raw.sub_(half[tile] if raw.is_floating_point() else half[tile].round().int()).amax(dim=1)
-                        best = found if best is None else best.maximum(found)
-                assert best is not None
-                nearest = (cells * cells).sum(dim=1) - 2 * unit * best.double()
-                out[index] = nearest.clamp_min(0).sqrt().reshape(height, width).float().cpu().numpy()
+            for first in range(0, count, TOGETHER):
+                step("pictures compared", first, count)
+                group = [n for n in range(first, min(first + TOGETHER, count)) if search.runs(allowed[n])]
+                pictures = [Picture.of(grids[n].reshape(-1, channels), allowed[n], search) for n in group]
+                bounded = most is not None and search.regular(height * width)
+                found = farthest(search, pictures, most or 0) if bounded else [search.nearest(one) for one in pictures]
+                for n, values in zip(group, found, strict=True):
+                    out[n] = values.reshape(height, width).cpu().numpy()
         return out
 
     @cached_property
-    def _search(self) -> dict[str, tuple[Factor, torch.Tensor, NDArray[np.int64]]]:
-        """Per part the vectors ready to be multiplied, their squared lengths, and where each unit's begin."""
+    def _search(self) -> dict[str, Search]:
+        """Per part the vectors ready to be multiplied."""
         import torch
 
-        from models.cosines import factor
-
         found = {}
-        for part in self.vectors:
-            vectors = self.vectors[part].float()
+        for part, vectors in self.vectors.items():
             units = torch.arange(len(self) + 1, device=vectors.device)
-            starts = torch.searchsorted(self.owner[part].contiguous(), units).cpu().numpy()
-            found[part] = factor(vectors), (vectors * vectors).sum(dim=1), starts
+            found[part] = Search.of(vectors, torch.searchsorted(self.owner[part].contiguous(), units).cpu().numpy())
         return found
 
     def without_clips(self) -> NDArray[np.bool_]:
@@ -126,22 +114,16 @@ class Bank:
     ) -> NDArray[np.bool_]:
         """(n, U): units further than `exclusion_s` away in time, but never fewer than the far three quarters of the clip.
 
-        In a video that repeats itself every `round_s` seconds, the copies of what is left out are left out too.
+        In a video that repeats itself every `round_s` seconds, the copies of what is left out are left out too, and so is what lies within
+        SEAM_S of where a round begins again: the pictures change there as by a motion that never was, and it would explain others.
         """
         spread = float(self.seconds[-1] - self.seconds[0]) if len(self) else 0.0
         apart = np.abs(seconds[:, None] - self.seconds[None, :])
         if round_s is not None:
             spread = min(spread, round_s)
             apart = np.minimum(apart, np.abs((seconds % round_s)[:, None] - (self.seconds % round_s)[None, :]))
-        return np.asarray(apart > min(exclusion_s, spread / 4))
-
-
-def _runs(allowed: NDArray[np.bool_], starts: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Runs of vectors whose units are allowed (U,), from where the units' vectors begin (U + 1,).
-
-    >>> _runs(np.array([True, True, False, True]), np.array([0, 5, 9, 12, 20]))
-    [(0, 9), (12, 20)]
-    """
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], allowed.astype(np.int8), [0]))))
-    spans = [(int(starts[first]), int(starts[last])) for first, last in zip(edges[::2], edges[1::2], strict=True)]
-    return [(low, high) for low, high in spans if high > low]
+        allowed = np.asarray(apart > min(exclusion_s, spread / 4))
+        if round_s is not None:
+            begun = np.rint(self.seconds / round_s)
+            allowed[:, (begun >= 1) & (np.abs(self.seconds - begun * round_s) < SEAM_S)] = False
+        return allowed

@@ -8,13 +8,16 @@ per object. Both are read in one pass with flat memory. Units without a frame (g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.read_ahead import read_ahead
 from core.samples import Frame, VideoClip
 from models.flow import DenseFlow
 
@@ -38,9 +41,10 @@ BATCH = 32
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Units:
-    """Some units of a clip in time order: `appearance` (n, h, w, C) float32, `motion` (n, gh, gw, 8) float32.
+    """Some units of a clip in time order: `appearance` (m, h, w, C) float32 of those looked at, `motion` (n, gh, gw, 8) float32.
 
-    `moved` (n,) is False where no pair of frames was there to measure motion (then `motion` is zero).
+    `moved` (n,) is False where no pair of frames was there to measure motion (then `motion` is zero); `looked` (n,) says which m of the
+    n units have an appearance: all, unless they were read with `looks` > 1.
     """
 
     number: NDArray[np.int64]
@@ -49,6 +53,7 @@ class Units:
     appearance: torch.Tensor
     motion: torch.Tensor
     moved: NDArray[np.bool_]
+    looked: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.seconds)
@@ -78,30 +83,70 @@ class FrameFeatures:
 
         All decoded frames pass through `watch`.
         """
-        unit_s = self.unit_of(clip)
+        frames = clip.frames(step=self._step(clip), max_side=self._side(clip))
+        return self._units(clip, watch(frames), lambda k: (k % every != 0) == rest)
+
+    def at(
+        self, clip: VideoClip, numbers: Sequence[int], watch: Callable[[Iterator[Frame]], Iterator[Frame]] = iter
+    ) -> Iterator[Units]:
+        """The units of these numbers, in order, each by a glimpse at the clip: the same as `read` gives, without what lies between."""
+        unit_s, step = self.unit_of(clip), self._step(clip)
+        back_s = (step + 0.5) / clip.fps  # the frame before, for the unit's first motion
+        starts = [max(0.0, number * unit_s - back_s) for number in numbers]
+        glimpses = clip.glimpses(starts, length_s=unit_s + back_s, step=step, max_side=self._side(clip))
+        return self._units(clip, watch(_once(chain.from_iterable(glimpses))), set(numbers).__contains__)
+
+    def stretch(
+        self, clip: VideoClip, first: int, last: int, wanted: Callable[[int], bool], *, looks: int = 1,
+        watch: Callable[[Iterator[Frame]], Iterator[Frame]] = iter,
+    ) -> Iterator[Units]:  # fmt: skip
+        """The wanted units of those numbered first to last − 1, in one pass over their stretch of the clip.
+
+        Only units whose number is a multiple of `looks` get an appearance.
+        """
+        unit_s, step = self.unit_of(clip), self._step(clip)
+        start_s = max(0.0, first * unit_s - (step + 0.5) / clip.fps)
+        frames = clip.frames(start_s=start_s, end_s=last * unit_s, step=step, max_side=self._side(clip))
+        return self._units(clip, watch(frames), lambda number: first <= number < last and wanted(number), looks)
+
+    def first_whole(self, clip: VideoClip, time_s: float) -> int:
+        """Number of the first unit that decoding from `time_s` on gives in full, with the frame before it."""
+        ahead_s = 0.0 if time_s <= 0 else (self._step(clip) + 0.5) / clip.fps
+        return int(np.ceil((time_s + ahead_s) / self.unit_of(clip) - 1e-6))
+
+    def _step(self, clip: VideoClip) -> int:
+        """Every how many-th frame is looked at: at least two in a unit where the frame rate allows."""
         step = max(1, round(clip.fps / FLOW_RATE))
-        if step / clip.fps > unit_s / 2:  # at least two frames in a unit where the frame rate allows
-            step = max(1, int(unit_s * clip.fps / 2))
-        max_side = max(self.flow_side, *self.encoder.resized(clip.height, clip.width))
+        return step if step / clip.fps <= self.unit_of(clip) / 2 else max(1, int(self.unit_of(clip) * clip.fps / 2))
+
+    def _side(self, clip: VideoClip) -> int:
+        return max(self.flow_side, *self.encoder.resized(clip.height, clip.width))
+
+    def _units(self, clip: VideoClip, frames: Iterator[Frame], wanted: Callable[[int], bool], looks: int = 1) -> Iterator[Units]:
+        """Batches of the wanted units of frames; frames and motion are made ready while a batch is encoded and compared."""
+        unit_s = self.unit_of(clip)
         pending: list[_Open] = []
-        for unit in _gather(
-            watch(clip.frames(step=step, max_side=max_side)), unit_s, DenseFlow(side=self.flow_side),
-            lambda k: (k % every != 0) == rest,
-        ):  # fmt: skip
+        for unit in read_ahead(_gather(frames, unit_s, DenseFlow(side=self.flow_side), wanted), BATCH):
             pending.append(unit)
             if len(pending) == BATCH:
-                yield self._encode(pending, unit_s)
+                yield self._encode(pending, unit_s, looks)
                 pending = []
         if pending:
-            yield self._encode(pending, unit_s)
+            yield self._encode(pending, unit_s, looks)
 
-    def _encode(self, units: list[_Open], unit_s: float) -> Units:
+    def _encode(self, units: list[_Open], unit_s: float, looks: int) -> Units:
         import torch
+
+        from models.device import place
 
         grids = [unit.motion() for unit in units]
         shape = next((grid.shape for grid in grids if grid is not None), (1, 1, DIRECTIONS))
         motion = np.stack([np.zeros(shape, np.float32) if grid is None else grid for grid in grids])
-        features = self.encoder.encode([unit.nearest.rgb for unit in units])
+        looked = [unit.number % looks == 0 for unit in units]
+        pictures = [unit.nearest.rgb for unit, look in zip(units, looked, strict=True) if look]
+        features = (
+            self.encoder.encode(pictures) if pictures else torch.zeros((0, 1, 1, 1), device=place(self.encoder.device).device)
+        )
         return Units(
             number=np.array([unit.number for unit in units], np.int64),
             seconds=np.array([(unit.number + 0.5) * unit_s for unit in units]),
@@ -109,6 +154,7 @@ class FrameFeatures:
             appearance=_pool(features),
             motion=torch.from_numpy(motion).to(features.device),
             moved=np.array([grid is not None for grid in grids]),
+            looked=np.array(looked),
         )
 
 
@@ -137,6 +183,7 @@ def _gather(frames: Iterator[Frame], unit_s: float, flow: DenseFlow, wanted: Cal
     """Group frames into units; flow is computed only inside wanted units (from the frame before)."""
     current: _Open | None = None
     before: Frame | None = None
+    grey: tuple[Frame, NDArray[np.uint8]] | None = None  # the latest frame that was made ready for flow
     for frame in frames:
         number = int(frame.time_s / unit_s + 1e-6)
         if current is not None and number != current.number:
@@ -150,11 +197,21 @@ def _gather(frames: Iterator[Frame], unit_s: float, flow: DenseFlow, wanted: Cal
             dt_s = 0.0 if before is None else frame.time_s - before.time_s
             # Across a gap of several units the flow would say nothing about this unit.
             if before is not None and 0 < dt_s <= 2 * unit_s and before.rgb.shape == frame.rgb.shape:
-                vectors, _ = flow.between(before.rgb, frame.rgb)
-                current.add(speed_grid(vectors, dt_s))
+                earlier = grey[1] if grey is not None and grey[0] is before else flow.prepare(before.rgb)[0]
+                grey = (frame, flow.prepare(frame.rgb)[0])
+                current.add(speed_grid(flow.of(earlier, grey[1]), dt_s))
         before = frame
     if current is not None:
         yield current
+
+
+def _once(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Without the frames that the glimpse before gave already, when two of them touch."""
+    latest = -1
+    for frame in frames:
+        if frame.number > latest:
+            latest = frame.number
+            yield frame
 
 
 def speed_grid(flow: NDArray[np.float32], dt_s: float) -> NDArray[np.float32]:
@@ -171,18 +228,22 @@ def speed_grid(flow: NDArray[np.float32], dt_s: float) -> NDArray[np.float32]:
     import cv2
 
     height, width = flow.shape[:2]
-    rows, columns = max(1, height // CELL), max(1, width // CELL)
+    rows, columns, bins, pixels = _cells(height, width)
     speed, angle = cv2.cartToPolar(flow[..., 0], flow[..., 1])
     direction = np.floor(np.asarray(angle) * (DIRECTIONS / (2 * np.pi)) + 0.5).astype(np.int64) % DIRECTIONS
+    total = np.bincount((bins + direction).ravel(), np.asarray(speed, np.float64).ravel(), rows * columns * DIRECTIONS)
+    grid = total.reshape(rows, columns, DIRECTIONS) / pixels.reshape(rows, columns, 1)
+    return np.asarray(grid / (dt_s * float(np.hypot(height, width))), dtype=np.float32)
+
+
+@lru_cache(maxsize=8)
+def _cells(height: int, width: int) -> tuple[int, int, NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of cells; the first of the eight numbers of each pixel's cell (height, width); pixels of each cell."""
+    rows, columns = max(1, height // CELL), max(1, width // CELL)
     row = np.minimum(np.arange(height) * rows // height, rows - 1)
     column = np.minimum(np.arange(width) * columns // width, columns - 1)
     cell = row[:, None] * columns + column[None, :]
-    total = np.bincount(
-        (cell * DIRECTIONS + direction).ravel(), np.asarray(speed, np.float64).ravel(), rows * columns * DIRECTIONS
-    )
-    pixels = np.bincount(cell.ravel(), minlength=rows * columns)
-    grid = total.reshape(rows, columns, DIRECTIONS) / pixels.reshape(rows, columns, 1)
-    return np.asarray(grid / (dt_s * float(np.hypot(height, width))), dtype=np.float32)
+    return rows, columns, cell * DIRECTIONS, np.bincount(cell.ravel(), minlength=rows * columns)
 
 
 def _pool(features: torch.Tensor) -> torch.Tensor:

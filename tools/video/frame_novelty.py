@@ -14,16 +14,15 @@ upper-quartile spread: traffic has calm stretches and bursts, and the usual burs
 A video that plays the same footage again (`tools.video.repeats`) would explain each event by its copy: without normals, the copies of
 a moment are left out like its neighbours in time.
 
-Cost is linear in frames; without normals, videos below the bank's length (26 s) compare all with all. Memory is flat: the bank
-keeps at most `bank_units` units, evenly spread over time; a longer video without normals is decoded twice (for the units of the
-bank, then for the others).
+Cost is linear in frames. Videos of at most `bank_units` units (26 s) compare all with all; longer ones are read from coarse to fine
+(`tools.video.inspection`): `skim` stops after a first look, `score` goes on until all is read. Memory is flat: the bank keeps at most
+`bank_units` units, evenly spread over time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -35,14 +34,17 @@ from core.detector import DetectorSpec, parameters, require_batch
 from core.errors import BadInput
 from core.progress import step
 from core.samples import Sample, VideoClip
-from core.scores import Box, FrameScores
+from core.scores import FrameScores
 from tools.catalog import ROWS
 from tools.video.frame_bank import PARTS, Bank
 from tools.video.frame_features import FrameFeatures, Units
+from tools.video.part_numbers import counted, median_and_tail, part_numbers
 from tools.video.repeats import Thumbnails
+from tools.video.unit_table import UnitTable
 
 if TYPE_CHECKING:
     from models.patches import PatchEncoder
+    from tools.video.inspection import Inspection
 
 NAME = "frame_novelty"
 
@@ -51,14 +53,6 @@ SELF_THRESHOLD = 5.0
 
 SIGMA_S, MERGE_GAP_S, MIN_LENGTH_S, LOW_SHARE = 0.5, 1.0, 0.5, 0.5
 """For `core.segments.extract_events` on these scores: smoothing, merging, shortest event, low threshold / high threshold."""
-
-TAIL, TAIL_DEVIATIONS = 0.95, 1.645
-"""The quantile of normal numbers that sets their spread, and the standard deviations at which a bell curve has it."""
-
-LEAST_SPREAD = {"appearance": 2.0, "motion": 0.03}
-"""The smallest spread, so that an almost still video does not call every movement strange. Unrelated textures are 35 to 40 apart
-in feature distance, and a near person walking at 0.1 picture diagonals per second through a still picture makes a motion
-distance of 0.27: either is still far more than four spreads."""
 
 
 class FrameNovelty:
@@ -126,13 +120,13 @@ class FrameNovelty:
         for part in PARTS:
             parts, first = [], 0
             for _, units in batches:
-                parts.append(self._raw(bank, units, part, allowed[first : first + len(units)])[0])
+                parts.append(part_numbers(bank, units, part, allowed[first : first + len(units)], self.share)[0])
                 first += len(units)
             held_out[part] = np.concatenate(parts)
         self._bank = bank
-        self._usual = {part: _median_and_tail(values, part) for part, values in held_out.items()}
+        self._usual = {part: median_and_tail(values, part) for part, values in held_out.items()}
         known = np.isfinite(held_out["appearance"])
-        self._reference = sum(self._parts(held_out, self._usual).values(), np.zeros(len(bank), np.float32))[known]
+        self._reference = sum(counted(held_out, self._usual).values(), np.zeros(len(bank), np.float32))[known]
         return self
 
     def score(self, batch: Sequence[Sample]) -> Sequence[FrameScores]:
@@ -144,6 +138,28 @@ class FrameNovelty:
             BadInput: an empty batch, or samples that are not clips.
         """
         return [self._score_clip(clip) for clip in _clips(batch)]
+
+    def inspect(self, clip: VideoClip) -> Inspection:
+        """Begin to look at a clip: first the moments of a skim, then as much of the rest as there is time for."""
+        from tools.video.inspection import Inspection
+
+        return Inspection(
+            clip, self._features, self._bank, usual=self._usual or None, share=self.share, bank_units=self.bank_units,
+            exclusion_s=self.exclusion_s,
+        )  # fmt: skip
+
+    def skim(self, clip: VideoClip) -> FrameScores:
+        """A first look at a clip in the time that a few minutes of video take: moments spread evenly, and what lies around the
+        strangest of them (`tools.video.inspection`). `every_s` and `read` of the result say what was read: of a short clip, all.
+
+        Raises:
+            BadInput: no frame can be decoded.
+        """
+        if self._features.expected(clip) <= self.bank_units:
+            return self._score_clip(clip)
+        inspection = self.inspect(clip)
+        inspection.skim()
+        return inspection.scores()
 
     def reference_scores(self) -> NDArray[np.float32]:
         """Held-out scores of the normal clips' units (those kept in the bank); empty when nothing was fitted."""
@@ -207,16 +223,21 @@ class FrameNovelty:
         return PatchEncoder(side=self.side, strides=(8, 16), device=self.device)
 
     def _score_clip(self, clip: VideoClip) -> FrameScores:
-        bank, batches, seen = self._comparison(clip)
+        if self._features.expected(clip) > self.bank_units:
+            inspection = self.inspect(clip)
+            inspection.refine()
+            return inspection.scores()
+        seen = Thumbnails()
+        batches: Iterable[Units] = self._features.read(clip, watch=seen.watch)
         alone = self._bank is None
+        if alone:  # short: all units are compared with all
+            batches = list(batches)
+            if not batches:
+                raise BadInput(f"video {clip.name!r}: no frame could be decoded; try another file.")
+        bank = self._bank or Bank.of([(0, units) for units in batches])
         round_s, scenes = (seen.round_s(), seen.scenes()) if alone else (None, None)
         expected = self._features.expected(clip)
-        raw: dict[str, list[NDArray[np.float32]]] = {part: [] for part in PARTS}
-        places: dict[str, list[_Place]] = {part: [] for part in PARTS}
-        numbers: list[NDArray[np.int64]] = []
-        seconds: list[NDArray[np.float64]] = []
-        frames: list[NDArray[np.int64]] = []
-        done = 0
+        table = UnitTable()
         for units in batches:
             if scenes is not None:
                 allowed = bank.without_neighbours(units.seconds, self.exclusion_s, round_s)
@@ -224,131 +245,14 @@ class FrameNovelty:
                 allowed &= (here[:, None] == there[None]) & (here >= 0)[:, None]
             else:
                 allowed = np.ones((len(units), len(bank)), bool)
-            for part in PARTS:
-                values, where = self._raw(bank, units, part, allowed)
-                raw[part].append(values)
-                places[part] += where
-            numbers.append(units.number)
-            seconds.append(units.seconds)
-            frames.append(units.frame_index)
-            done += len(units)
-            step("video units scored", done, max(expected, done))
-        if not seconds:
+            table.add(units, {part: part_numbers(bank, units, part, allowed, self.share) for part in PARTS})
+            step("video units scored", len(table), max(expected, len(table)))
+        if not len(table):
             raise BadInput(f"video {clip.name!r}: no frame could be decoded; try another file.")
-        order = np.argsort(np.concatenate(numbers))
-        measured = {part: np.concatenate(raw[part])[order] for part in PARTS}
-        usual = self._usual or {part: _median_and_upper_spread(values, part) for part, values in measured.items()}
         scenes = seen.scenes() if scenes is None else scenes
-        times = np.concatenate(seconds)[order]
-        near = scenes.near(times)
-        measured = {
-            part: np.where(near, np.float32(np.inf if part == "appearance" else np.nan), v) for part, v in measured.items()
-        }
-        parts = self._parts(measured, usual)
-        regions = {part: [places[part][index] for index in order] for part in PARTS}
-        return FrameScores(
-            sample=clip.name,
-            seconds=times,
-            scores=np.asarray(parts["appearance"] + parts["motion"], dtype=np.float32),
-            unit_s=self._features.unit_of(clip),
-            frame_index=np.concatenate(frames)[order],
-            valid=np.isfinite(measured["appearance"]),
-            boxes=tuple(_box(regions, parts, index, clip.height, clip.width) for index in range(len(order))),
-            parts=parts,
-            round_s=round_s,
-            jumps_s=scenes.jumps_s,
-        )
-
-    def _comparison(self, clip: VideoClip) -> tuple[Bank, Iterable[Units], Thumbnails]:
-        """What to compare with; the clip's units, those of the bank first, then, if there are more, the others; and its small pictures.
-
-        Without normal clips these are there at once, else when the units have been read.
-        """
-        if self._bank is not None:
-            seen = Thumbnails()
-            return self._bank, self._features.read(clip, watch=seen.watch), seen
-        every = int(np.ceil(self._features.expected(clip) / self.bank_units))
-        seen = Thumbnails()
-        chosen = list(self._features.read(clip, every=every, watch=seen.watch))
-        if not chosen:
-            raise BadInput(f"video {clip.name!r}: no frame could be decoded; try another file.")
-        bank = Bank.of([(0, units) for units in chosen])
-        return bank, chain(chosen, self._features.read(clip, every=every, rest=True) if every > 1 else ()), seen
-
-    def _raw(self, bank: Bank, units: Units, part: str, allowed: NDArray[np.bool_]) -> tuple[NDArray[np.float32], list[_Place]]:
-        """The part's number per unit (infinite: nothing to compare with; NaN: not measured) and where it is."""
-        grids = units.appearance if part == "appearance" else units.motion
-        maps = bank.distances(part, grids, allowed)
-        flat = maps.reshape(len(maps), -1)
-        most = max(1, int(np.ceil(self.share * flat.shape[1])))
-        values = np.partition(flat, -most, axis=1)[:, -most:].mean(axis=1)
-        if part == "motion":
-            values = np.where(units.moved, values, np.nan)
-        return np.asarray(values, np.float32), [_region(one) for one in maps]
-
-    def _parts(
-        self, measured: dict[str, NDArray[np.float32]], usual: dict[str, tuple[float, float]]
-    ) -> dict[str, NDArray[np.float32]]:
-        """r((value − centre) / spread) of each part; 0 where a part was not measured."""
-        out = {}
-        for part, values in measured.items():
-            centre, spread = usual[part]
-            known = np.isfinite(values)
-            z = (np.where(known, values, centre) - centre) / spread
-            out[part] = np.where(known, np.logaddexp(0.0, 1.7 * z) / 1.7, 0.0).astype(np.float32)
-        return out
-
-
-_Place = tuple[float, float, float, float] | None
-"""(x0, y0, x1, y1) as shares of the picture's width and height."""
+        return table.scores(clip, self._features.unit_of(clip), scenes, usual=self._usual or None, round_s=round_s)
 
 
 def _clips(batch: Sequence[Any]) -> list[VideoClip]:
     require_batch(batch, VideoClip, NAME)
     return list(batch)
-
-
-def _median_and_tail(values: NDArray[np.float32], part: str) -> tuple[float, float]:
-    """Centre and spread of held-out normal numbers; without any (one normal frame) distances count from zero."""
-    known = values[np.isfinite(values)].astype(np.float64)
-    if len(known) == 0:
-        return 0.0, LEAST_SPREAD[part]
-    centre, tail = (float(q) for q in np.quantile(known, [0.5, TAIL]))
-    return centre, max((tail - centre) / TAIL_DEVIATIONS, LEAST_SPREAD[part])
-
-
-def _median_and_upper_spread(values: NDArray[np.float32], part: str) -> tuple[float, float]:
-    """Median, and the wider of MAD and upper quartile in standard deviations, of one video's own numbers."""
-    known = values[np.isfinite(values)].astype(np.float64)
-    if len(known) == 0:
-        return 0.0, LEAST_SPREAD[part]
-    centre = float(np.median(known))
-    bulk = 1.4826 * float(np.median(np.abs(known - centre)))
-    upper = 1.4826 * (float(np.quantile(known, 0.75)) - centre)
-    return centre, max(bulk, upper, LEAST_SPREAD[part])
-
-
-def _region(one: NDArray[np.float32]) -> _Place:
-    """The connected cells around the strangest one that are more than half as far above the picture's median as it is."""
-    import cv2
-
-    if not np.isfinite(one).all():
-        return None
-    middle, top = float(np.median(one)), float(one.max())
-    if top <= middle:
-        return None
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((one >= (middle + top) / 2).astype(np.uint8), connectivity=8)
-    left, upper, width, height, _ = stats[labels[np.unravel_index(int(one.argmax()), one.shape)]]
-    rows, columns = one.shape
-    return float(left / columns), float(upper / rows), float((left + width) / columns), float((upper + height) / rows)
-
-
-def _box(
-    places: dict[str, list[_Place]], parts: dict[str, NDArray[np.float32]], index: int, height: int, width: int
-) -> Box | None:
-    """The region of the part that weighs more in this unit, in pixels of the original frame."""
-    for part in sorted(PARTS, key=lambda name: -float(parts[name][index])):
-        place = places[part][index]
-        if place is not None:
-            return place[0] * width, place[1] * height, place[2] * width, place[3] * height
-    return None

@@ -26,13 +26,15 @@ LEAST_S = 2.0
 """The shortest round, and the shortest stretch of two rounds that must agree."""
 COPY = 0.8
 """Least correlation of copies. Loops of real clips, encoded again, reach 0.93 and more; footage that is no loop stayed below 0.2."""
-BLOCK = 48
+BLOCK, ROWS = 48, 4096
+"""Columns that are transformed, and pictures that are worked on in double precision, at once: memory for hours of video."""
 
 
 @dataclass(eq=False)
 class Thumbnails:
-    """Small grey pictures of the frames that pass by, with their times."""
+    """Small grey pictures of the frames that pass by, with their times; none nearer than `least_s` to the one kept before."""
 
+    least_s: float = 0.0
     seconds: list[float] = field(default_factory=list)
     pictures: list[NDArray[np.float16]] = field(default_factory=list)
 
@@ -40,7 +42,12 @@ class Thumbnails:
         """The same frames; each leaves its small picture here."""
         import cv2
 
+        latest = -np.inf
         for frame in frames:
+            if self.least_s and abs(frame.time_s - latest) < self.least_s - 1e-9:
+                yield frame
+                continue
+            latest = frame.time_s
             grey = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
             small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
             self.pictures.append(small.ravel().astype(np.float16))  # an hour of 25 pictures a second is 100 MB
@@ -49,22 +56,29 @@ class Thumbnails:
 
     def scenes(self) -> Scenes:
         """The scenes between which the video jumps."""
-        return scenes_of(
-            np.asarray(self.seconds),
-            np.stack(self.pictures).astype(np.float32) if self.pictures else np.zeros((0, 1), np.float32),
-        )
+        return scenes_of(*self._in_order())
+
+    def _in_order(self) -> tuple[NDArray[np.float64], NDArray[np.float16]]:
+        """Times and pictures in order, each time once: a long video is not read from its beginning to its end."""
+        if not self.pictures:
+            return np.zeros(0), np.zeros((0, 1), np.float16)
+        seconds = np.asarray(self.seconds)
+        if (np.diff(seconds) >= 0).all():
+            return seconds, np.stack(self.pictures)
+        seconds, first = np.unique(seconds, return_index=True)
+        return seconds, np.stack([self.pictures[index] for index in first])
 
     def round_s(self) -> float | None:
         """Length of the round in seconds when the frames repeat themselves, else None."""
         if len(self.seconds) < 4:
             return None
-        seconds = np.asarray(self.seconds)
+        seconds, pictures = self._in_order()
         step_s = float(np.median(np.diff(seconds)))
         if step_s <= 0 or seconds[-1] - seconds[0] < 2 * LEAST_S:
             return None
         clock = np.arange(seconds[0], seconds[-1] + step_s / 2, step_s)  # frames of a variable rate come at odd times
         nearest = np.searchsorted(seconds, clock - step_s / 2).clip(0, len(seconds) - 1)
-        lag = round_of(np.stack(self.pictures)[nearest].astype(np.float32), step_s=step_s)
+        lag = round_of(pictures[nearest].astype(np.float32), step_s=step_s)
         return None if lag is None else lag * step_s
 
 
@@ -102,7 +116,8 @@ def self_correlation(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         spectrum = rfft(vectors[:, start : start + BLOCK], n=size, axis=0)
         power += (spectrum.real**2 + spectrum.imag**2).sum(axis=1)
     products = irfft(power, n=size)[:count]
-    energy = np.concatenate([[0.0], np.cumsum((vectors.astype(np.float64) ** 2).sum(axis=1))])
+    squares = [(vectors[row : row + ROWS].astype(np.float64) ** 2).sum(axis=1) for row in range(0, count, ROWS)]
+    energy = np.concatenate([[0.0], np.cumsum(np.concatenate(squares))])
     head, tail = energy[count - np.arange(count)], energy[count] - energy[np.arange(count)]
     return np.asarray(products / np.maximum(np.sqrt(head * tail), 1e-6 * max(energy[count], 1e-12)))
 
@@ -111,7 +126,9 @@ def _moving(pictures: NDArray[np.float32], width: int) -> NDArray[np.float32]:
     """What differs from the running mean over `width` pictures; lively frames count alike, still ones (T, P) by what moves in them."""
     from scipy.ndimage import uniform_filter1d
 
-    rest = pictures - uniform_filter1d(pictures, width, axis=0, mode="nearest")
-    length = np.linalg.norm(rest, axis=1)
+    rest = uniform_filter1d(pictures, width, axis=0, mode="nearest")
+    np.subtract(pictures, rest, out=rest)
+    length = np.concatenate([np.linalg.norm(rest[row : row + ROWS], axis=1) for row in range(0, len(rest), ROWS)])
     usual = float(np.median(length))
-    return np.asarray(rest / np.maximum(length, max(usual, 1e-6))[:, None], dtype=np.float32)
+    rest /= np.maximum(length, max(usual, 1e-6))[:, None]
+    return np.asarray(rest, dtype=np.float32)

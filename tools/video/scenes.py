@@ -35,6 +35,8 @@ SAME = 0.85
 """Least correlation of two stretches that show one scene."""
 LEAST_S = 2.0
 """A scene that is seen for less holds too little to be compared with itself."""
+ROWS = 4096
+"""Pictures that are compared at once: memory for hours of video."""
 BLURRED_S = 0.3
 """Moments nearer to a jump are left out: their motion is the jump's."""
 
@@ -65,7 +67,7 @@ class Scenes:
         return near
 
 
-def scenes_of(seconds: NDArray[np.float64], pictures: NDArray[np.float32]) -> Scenes:
+def scenes_of(seconds: NDArray[np.float64], pictures: NDArray[np.floating]) -> Scenes:
     """The scenes of a video; one where it never jumps.
 
     >>> rng = np.random.default_rng(0)
@@ -78,14 +80,13 @@ def scenes_of(seconds: NDArray[np.float64], pictures: NDArray[np.float32]) -> Sc
     length = float(seconds[-1] - seconds[0]) if len(seconds) else 0.0
     if len(seconds) < 4 or length < 2 * AROUND_S:
         return Scenes((), (0,), (length,))
-    even = _standard(pictures)
-    jumps = [jump for jump in _jumps(seconds, even) if _everywhere(pictures, jump, _width(seconds))]
+    jumps = [jump for jump in _jumps(seconds, pictures) if _everywhere(pictures, jump, _width(seconds))]
     edges = [0, *jumps, len(seconds)]
     means: list[NDArray[np.float64]] = []
     numbers: list[int] = []
     spent: list[float] = []
     for first, last in pairwise(edges):
-        mean = _unit(even[first:last].mean(axis=0))
+        mean = _unit(_mean(pictures[first:last]))
         known = [number for number, other in enumerate(means) if float(mean @ other) >= SAME]
         if not known:
             means.append(mean)
@@ -98,16 +99,14 @@ def scenes_of(seconds: NDArray[np.float64], pictures: NDArray[np.float32]) -> Sc
     return Scenes(times, (numbers[0], *(numbers[index + 1] for index in kept)), tuple(spent))
 
 
-def _jumps(seconds: NDArray[np.float64], even: NDArray[np.float64]) -> list[int]:
+def _jumps(seconds: NDArray[np.float64], pictures: NDArray[np.floating]) -> list[int]:
     """Numbers of the frames that are the first after a jump."""
     width = _width(seconds)
-    if len(even) < 2 * width + 1:
+    if len(pictures) < 2 * width + 1:
         return []
-    summed = np.concatenate([np.zeros((1, even.shape[1])), np.cumsum(even, axis=0)])
-    at = np.arange(width, len(even) - width + 1)
-    before, after = summed[at] - summed[at - width], summed[at + width] - summed[at]
-    loss = 1 - (_unit(before) * _unit(after)).sum(axis=1)
-    between = 1 - (even[at - 1] * even[at]).sum(axis=1)
+    at = np.arange(width, len(pictures) - width + 1)
+    parts = [_changes(pictures, at[row : row + ROWS], width) for row in range(0, len(at), ROWS)]
+    loss, between = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
     usual_loss, usual_between = float(np.median(loss)), float(np.median(between))
     found: list[int] = []
     for number in np.argsort(-between, kind="stable"):
@@ -120,12 +119,32 @@ def _jumps(seconds: NDArray[np.float64], even: NDArray[np.float64]) -> list[int]
     return sorted(found)
 
 
+def _changes(
+    pictures: NDArray[np.floating], at: NDArray[np.int64], width: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Loss of correlation across each of some successive frames, and from the frame before to it."""
+    start = int(at[0]) - width
+    even = _standard(pictures[start : int(at[-1]) + width])
+    summed = np.concatenate([np.zeros((1, even.shape[1])), np.cumsum(even, axis=0)])
+    here = at - start
+    before, after = summed[here] - summed[here - width], summed[here + width] - summed[here]
+    return 1 - (_unit(before) * _unit(after)).sum(axis=1), 1 - (even[here - 1] * even[here]).sum(axis=1)
+
+
+def _mean(pictures: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Mean of the standardised pictures."""
+    if len(pictures) <= ROWS:
+        return np.asarray(_standard(pictures).mean(axis=0))
+    sums = [_standard(pictures[row : row + ROWS]).sum(axis=0) for row in range(0, len(pictures), ROWS)]
+    return np.asarray(np.sum(sums, axis=0) / len(pictures))
+
+
 def _width(seconds: NDArray[np.float64]) -> int:
     """Frames on either side of a jump whose pictures are averaged."""
     return max(1, round(AROUND_S / max(float(np.median(np.diff(seconds))), 1e-6)))
 
 
-def _everywhere(pictures: NDArray[np.float32], jump: int, width: int) -> bool:
+def _everywhere(pictures: NDArray[np.floating], jump: int, width: int) -> bool:
     """Whether most blocks of the picture show something else after frame `jump` than before it."""
     before, after = (
         _blocks(pictures[max(0, first) : last].mean(axis=0, dtype=np.float64))
@@ -143,8 +162,9 @@ def _blocks(picture: NDArray[np.float64]) -> NDArray[np.float64]:
     return picture.reshape(BLOCKS, edge, BLOCKS, edge).transpose(0, 2, 1, 3).reshape(BLOCKS * BLOCKS, edge * edge)
 
 
-def _standard(pictures: NDArray[np.float32]) -> NDArray[np.float64]:
+def _standard(pictures: NDArray[np.floating]) -> NDArray[np.float64]:
     """Pictures less their mean, of length 1."""
+    pictures = pictures.astype(np.float32)
     return _unit(pictures.astype(np.float64) - pictures.mean(axis=1, keepdims=True))
 
 
