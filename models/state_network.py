@@ -73,7 +73,8 @@ class ConvAttention(nn.Module):
         split = value.reshape(count, length, HEADS, channels // HEADS, height, width)
         taken = torch.einsum("nhijyx,njhcyx->nihcyx", weights.to(split.dtype), split).reshape(x.shape)
         u = (taken + x).flatten(0, 1)
-        return self.norm(F.leaky_relu(self.forward_conv(u), SLOPE) + u).reshape(x.shape)
+        y: Tensor = self.norm(F.leaky_relu(self.forward_conv(u), SLOPE) + u)
+        return y.reshape(x.shape)
 
 
 class Branch(nn.Module):
@@ -94,7 +95,7 @@ class Branch(nn.Module):
         count, length = x.shape[:2]
         maps = self.encoder(x.flatten(0, 1))
         maps = self.layers(maps.reshape(count, length, *maps.shape[1:])).flatten(0, 1)
-        made = self.decoder(maps)
+        made: Tensor = self.decoder(maps)
         return made.reshape(count, length, *made.shape[1:])
 
 
@@ -152,7 +153,7 @@ def train(network: StateNetwork, rgb: Tensor, flow: Tensor, training: Training, 
     from models.device import place
 
     where = place(device)
-    network.to(where.device, memory_format=torch.channels_last).train()
+    network.to(where.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE, eps=EPS)
     generator = torch.Generator().manual_seed(training.seed)
     order: list[int] = []

@@ -174,7 +174,7 @@ ROWS: tuple[DetectorSpec, ...] = (
         needs="embedded",
         use="Clips of a fixed camera: each moving thing or person judged by its own looks and motion, learned from normal clips.",
         avoid_when="the camera moves, nothing moves in the normal clips, or seconds count: frame_novelty needs no training",
-        paper="Wang et al., STATE (object cubes and a convolutional attention auto-trans-encoder, MRMGA4VAD); boxes after VEC (ACM MM 2020)",
+        paper="Wang et al., STATE: object cubes and a convolutional attention auto-trans-encoder (MRMGA4VAD), on embedded boxes and flow",
         licence="Apache-2.0 (own code)",
     ),
     DetectorSpec(

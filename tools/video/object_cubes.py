@@ -3,8 +3,9 @@
 Source: Wang et al., STATE (MRMGA4VAD), boxes and cubes after VEC (Yu et al., ACM MM 2020). A frame's boxes are those of a detector and,
 where none lies, of what changes over three frames; a box that a larger one mostly covers is dropped. A cube is the frame's box cut out
 of seven frames (no tracking), each piece resized to 32×32. At the ends of a clip the seven frames are shifted inwards, never padded.
-Ours: the detector is `tools.video.track_objects.SceneObjects` (people, and what differs from the background), as no weights need to be
-fetched for it, instead of Cascade R-CNN; flow is DIS instead of FlowNet 2; smallest area and flow are relative to the picture, so that they hold at any resolution.
+Ours: the detector is `tools.video.track_objects.SceneObjects` (people, and what differs from the background) instead of Cascade R-CNN,
+as no weights need to be fetched for it; flow is DIS instead of FlowNet 2; smallest area and flow are relative to the picture, so that
+they hold at any resolution.
 
 Axes and units: RGB cubes (n, 7, 32, 32, 3) uint8, flow cubes (n, 7, 32, 32, 2) float16 in eighths of a pixel of a picture 512 pixels
 wide per working interval (1 / `rate` seconds). Memory is flat: seven frames are kept.
@@ -13,9 +14,10 @@ wide per working interval (1 / `rate` seconds). Memory is flat: seven frames are
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,22 +55,23 @@ class Cubes(NamedTuple):
 
 
 class _Taken(NamedTuple):
-    """A frame, the flow that led to it (h, w, 2), what was found in it, and whether the camera stood still."""
+    """A frame, the flow that led to it (h, w, 2), what was found in it (None: it was not asked for), and whether the camera stood still."""
 
     frame: Frame
     flow: NDArray[np.float32]
-    boxes: tuple[Box, ...]
+    boxes: tuple[Box, ...] | None
     steady: bool
 
 
 @dataclass(frozen=True, eq=False)
 class Sighting:
-    """One frame and the objects in it; `boxes` are in its own pixels, `scale` brings them to the clip's (across, down)."""
+    """One frame and its objects, if they were `sought`; `boxes` are in its pixels, times `scale` (across, down) in the clip's."""
 
     frame: Frame
     window: tuple[_Taken, ...]
     boxes: tuple[Box, ...]
     scale: tuple[float, float]
+    sought: bool
 
     def cubes(self) -> Cubes:
         """The objects' cubes, in the order of `boxes`."""
@@ -107,24 +110,30 @@ class CubeReader:
         """Each how manieth frame of the clip is looked at."""
         return max(1, round(clip.fps / self.rate))
 
-    def read(self, clip: VideoClip) -> Iterator[Sighting]:
+    def read(self, clip: VideoClip, *, wanted: Callable[[Frame], bool] = lambda frame: True) -> Iterator[Sighting]:
         """Every working frame of the clip in order.
 
-        A clip of fewer than seven working frames has no cubes: its sightings hold no boxes.
+        Boxes are sought in `wanted` frames only, as that takes the longest. A clip of fewer than seven working frames has no cubes: its
+        sightings hold no boxes.
         """
-        for taken, window in elastic_windows(self._take(clip)):
+        for taken, window in elastic_windows(self._take(clip, wanted)):
             height, width = taken.frame.rgb.shape[:2]
-            boxes = self._boxes(taken, window) if len(window) == WINDOW else ()
-            yield Sighting(taken.frame, window, boxes, (clip.width / width, clip.height / height))
+            boxes = () if taken.boxes is None or len(window) < WINDOW else self._boxes(taken, taken.boxes, window)
+            scale = clip.width / width, clip.height / height
+            yield Sighting(taken.frame, window, boxes, scale, taken.boxes is not None)
 
-    def _take(self, clip: VideoClip) -> Iterator[_Taken]:
+    def _take(self, clip: VideoClip, wanted: Callable[[Frame], bool]) -> Iterator[_Taken]:
         scene, flow = SceneObjects(people_side=self.side), DenseFlow(side=self.flow_side)
         scene.prepare(clip, side=self.side)
         first: _Taken | None = None
         before: Frame | None = None
         for frame in clip.frames(step=self.every(clip), max_side=self.side):
             unsteady = scene.unsteady
-            boxes = tuple(one.box for one in scene.detect(frame))
+            boxes = None
+            if wanted(frame):
+                boxes = tuple(one.box for one in scene.detect(frame))
+            else:
+                scene.watch(frame)
             vectors = np.zeros((1, 1, 2), np.float32) if before is None else self._flow(flow, before, frame)
             taken = _Taken(frame, vectors, boxes, steady=scene.unsteady == unsteady)
             if before is None:
@@ -143,15 +152,40 @@ class CubeReader:
         dt_s = max(frame.time_s - before.time_s, 0.1 / self.rate)
         return np.asarray(vectors * (FLOW_WIDTH / max(vectors.shape[:2]) / FLOW_UNIT / (dt_s * self.rate)), np.float32)
 
-    def _boxes(self, taken: _Taken, window: Sequence[_Taken]) -> tuple[Box, ...]:
+    def _boxes(self, taken: _Taken, boxes: Sequence[Box], window: Sequence[_Taken]) -> tuple[Box, ...]:
         picture = taken.frame.rgb
         least = self.least_share * picture.shape[0] * picture.shape[1]
-        found = tuple(box for box in taken.boxes if _area(box) >= least)
+        found = tuple(box for box in boxes if _area(box) >= least)
         if not taken.steady:
             return uncovered(found)
         place = next(index for index, one in enumerate(window) if one is taken)
         around = [one.frame.rgb for one in window[max(0, place - 1) : place + 2]]
         return uncovered((*found, *motion_boxes(around, found, least=least)))
+
+
+class Middles:
+    """True for one frame of each unit of time, the first that is not before the unit's middle; ask for every frame in order.
+
+    >>> middle = Middles(unit_s=0.2, duration_s=0.5, interval_s=0.04)
+    >>> frames = [Frame(number, number / 25, np.zeros((1, 1, 3), np.uint8)) for number in range(12)]
+    >>> [frame.number for frame in frames if middle(frame)]
+    [2, 7, 11]
+    """
+
+    def __init__(self, *, unit_s: float, duration_s: float, interval_s: float) -> None:
+        self.unit_s, self.duration_s, self.interval_s = unit_s, duration_s, interval_s
+        self._last = -1
+
+    def __call__(self, frame: Frame) -> bool:
+        """Whether this frame stands for its unit."""
+        unit = int(frame.time_s / self.unit_s + 1e-6)
+        start_s = unit * self.unit_s
+        # The last unit may be cut off: its middle is then the middle of what there is.
+        middle_s = (start_s + min(start_s + self.unit_s, max(self.duration_s, start_s))) / 2
+        if unit == self._last or frame.time_s < middle_s - self.interval_s / 2 - 1e-6:
+            return False
+        self._last = unit
+        return True
 
 
 def elastic_windows(items: Iterable[T]) -> Iterator[tuple[T, tuple[T, ...]]]:
@@ -208,7 +242,7 @@ def motion_boxes(frames: Sequence[NDArray[np.uint8]], known: Sequence[Box], *, l
     import cv2
 
     grey = [cv2.cvtColor(cv2.GaussianBlur(frame, BLUR, 0), cv2.COLOR_RGB2GRAY).astype(np.int16) for frame in frames]
-    total = sum((np.abs(after - before) for before, after in zip(grey, grey[1:], strict=False)), np.zeros_like(grey[0]))
+    total = sum((np.abs(after - before) for before, after in pairwise(grey)), np.zeros_like(grey[0]))
     changed: NDArray[np.uint8] = (total > CHANGED).astype(np.uint8)
     height, width = changed.shape
     for x0, y0, x1, y1 in known:
@@ -223,7 +257,7 @@ def motion_boxes(frames: Sequence[NDArray[np.uint8]], known: Sequence[Box], *, l
     return tuple(found)
 
 
-def _cut(picture: NDArray, box: Box, scale: float) -> NDArray:
+def _cut(picture: NDArray[Any], box: Box, scale: float) -> NDArray[Any]:
     """The part of a picture (h, w, C) in a box, at least a pixel, resized to 32×32."""
     import cv2
 

@@ -14,10 +14,10 @@ Axes and units: clips' frames (H, W, 3) uint8; scores (T,) float32, one per `uni
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from core.samples import Sample, VideoClip
 from core.scores import Box, FrameScores
 from tools.catalog import ROWS
 from tools.video.cube_sample import FairSample, use_of
-from tools.video.object_cubes import AROUND, CubeReader, Cubes, Sighting
+from tools.video.object_cubes import AROUND, CubeReader, Cubes, Middles
 
 if TYPE_CHECKING:
     from models.state_network import StateNetwork
@@ -52,6 +52,14 @@ class _Learned:
     network: StateNetwork
     centre: NDArray[np.float64]
     spread: NDArray[np.float64]
+
+
+class _Unit(NamedTuple):
+    """A unit of time: the frame that stands for it, its parts (2,), and where its strangest thing is."""
+
+    frame: int
+    parts: NDArray[np.float64]
+    box: Box | None
 
 
 class STATE:
@@ -85,7 +93,7 @@ class STATE:
 
     def __init__(
         self, *, unit_s: float = 0.2, rate: float = 25.0, side: int = 640, flow_side: int = 320, layers: int = 1, width: int = 8,
-        steps: int = 400, batch: int = 32, cubes: int = 4000, perturbation: float = 0.0, appearance: float = 1.0,
+        steps: int = 300, batch: int = 32, cubes: int = 4000, perturbation: float = 0.0, appearance: float = 1.0,
         motion: float = 1.0, seed: int = 0, device: str = "auto",
     ) -> None:  # fmt: skip
         for name, value, good, expected in (
@@ -135,7 +143,8 @@ class STATE:
         plain = [self._errors(network, some, perturbation=0.0) for some in held_out]
         known = np.concatenate(plain, axis=1).astype(np.float64)
         centre = known.mean(axis=1)
-        self._learned = _Learned(network=network, centre=centre, spread=np.maximum(known.std(axis=1), LEAST_SPREAD * centre + 1e-6))
+        spread = np.maximum(known.std(axis=1), LEAST_SPREAD * centre + 1e-6)
+        self._learned = _Learned(network=network, centre=centre, spread=spread)
         self._reference = np.array([self._judge(self._learned, some)[0].sum() for some in held_out], np.float32)
         return self
 
@@ -165,9 +174,11 @@ class STATE:
         """Write constructor values, weights, usual errors and held-out scores to one npz file."""
         if self._learned is None:
             raise NotFitted.of(NAME)
-        weights = {f"net.{name}": one.cpu().numpy() for name, one in self._learned.network.state_dict().items()}
-        usual = {"reference": self._reference, "centre": self._learned.centre, "spread": self._learned.spread}
-        save_arrays(path, name=NAME, parameters=parameters(self), arrays={**weights, **usual})
+        arrays: dict[str, NDArray[Any]] = {
+            f"net.{name}": one.cpu().numpy() for name, one in self._learned.network.state_dict().items()
+        }
+        arrays |= {"reference": self._reference, "centre": self._learned.centre, "spread": self._learned.spread}
+        save_arrays(path, name=NAME, parameters=parameters(self), arrays=arrays)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -190,7 +201,7 @@ class STATE:
             network.load_state_dict(state)
         except RuntimeError as error:
             raise BadInput(f"{path.name!r}: its weights do not fit this version's network; fit it anew ({error}).") from error
-        network.to(place(made.device).device, memory_format=torch.channels_last).eval()
+        network.to(place(made.device).device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         made._learned = _Learned(network=network, centre=arrays["centre"], spread=arrays["spread"])
         return made
 
@@ -210,43 +221,41 @@ class STATE:
         learn = FairSample[Cubes](capacity=self.cubes, seed=self.seed)
         held_out = FairSample[Cubes](capacity=max(1, self.cubes // 4), seed=self.seed)
         for number, clip in enumerate(clips):
-            for one in middles(self._not_learned(clip, number, len(clips), learn), self._unit_of(clip)):
-                held_out.add(one.cubes(), size=len(one.boxes))
+            middle = self._middles(clip)
+            margin_s = AROUND * self._reader.every(clip) / clip.fps
+            for one in self._reader.read(clip):
+                use = use_of(one.frame.time_s, clip=number, clips=len(clips), duration_s=clip.duration_s, margin_s=margin_s)
+                stands = middle(one.frame)
+                if one.boxes and use == "learn":
+                    learn.add(one.cubes(), size=len(one.boxes))
+                elif one.boxes and use == "hold out" and stands:
+                    held_out.add(one.cubes(), size=len(one.boxes))
             step("normal clips looked through", number + 1, len(clips))
         return learn.items() or held_out.items(), held_out.items() or learn.items()
 
-    def _not_learned(self, clip: VideoClip, number: int, count: int, learn: FairSample[Cubes]) -> Iterator[Sighting]:
-        """The sightings that are held out; those that are to be learned go to `learn`."""
-        margin_s = AROUND * self._reader.every(clip) / clip.fps
-        for one in self._reader.read(clip):
-            if one.boxes:
-                use = use_of(one.frame.time_s, clip=number, clips=count, duration_s=clip.duration_s, margin_s=margin_s)
-                if use == "learn":
-                    learn.add(one.cubes(), size=len(one.boxes))
-                elif use == "hold out":
-                    yield one
+    def _middles(self, clip: VideoClip) -> Middles:
+        return Middles(unit_s=self._unit_of(clip), duration_s=clip.duration_s, interval_s=self._reader.every(clip) / clip.fps)
 
     def _score_clip(self, learned: _Learned, clip: VideoClip) -> FrameScores:
         unit_s = self._unit_of(clip)
-        seconds: list[float] = []
-        frames: list[int] = []
-        parts: list[NDArray[np.float64]] = []
-        boxes: list[Box | None] = []
         expected = max(1, int(np.ceil(clip.duration_s / unit_s - 1e-6)))
-        for one in middles(self._reader.read(clip), unit_s):
-            values, strangest = self._judge(learned, one.cubes())
-            seconds.append((unit_of(one, unit_s) + 0.5) * unit_s)
-            frames.append(one.frame.number)
-            parts.append(values)
-            boxes.append(None if strangest is None else one.boxes_in(clip)[strangest])
-            step("video units scored", len(parts), max(expected, len(parts)))
-        if not parts:
+        found: dict[int, _Unit] = {}
+        for one in self._reader.read(clip, wanted=self._middles(clip)):
+            number = int(one.frame.time_s / unit_s + 1e-6)
+            if number not in found or one.sought:
+                values, strangest = self._judge(learned, one.cubes())
+                box = None if strangest is None else one.boxes_in(clip)[strangest]
+                found[number] = _Unit(one.frame.number, values, box)
+                step("video units scored", len(found), max(expected, len(found)))
+        if not found:
             raise BadInput(f"video {clip.name!r}: no frame could be decoded; try another file.")
-        both = np.stack(parts).astype(np.float32)
+        units = list(found.values())
+        parts = np.stack([unit.parts for unit in units]).astype(np.float32)
         return FrameScores(
-            sample=clip.name, seconds=np.array(seconds), scores=both.sum(axis=1), unit_s=unit_s,
-            frame_index=np.array(frames, np.int64), valid=np.array([box is not None for box in boxes]), boxes=tuple(boxes),
-            parts={part: both[:, index] for index, part in enumerate(PARTS)},
+            sample=clip.name, seconds=(np.array(list(found)) + 0.5) * unit_s, scores=parts.sum(axis=1), unit_s=unit_s,
+            frame_index=np.array([unit.frame for unit in units], np.int64),
+            valid=np.array([unit.box is not None for unit in units]), boxes=tuple(unit.box for unit in units),
+            parts={part: parts[:, index] for index, part in enumerate(PARTS)},
         )  # fmt: skip
 
     def _judge(self, learned: _Learned, cubes: Cubes) -> tuple[NDArray[np.float64], int | None]:
@@ -275,22 +284,3 @@ class STATE:
             with torch.autocast(where.device.type, dtype=torch.bfloat16, enabled=short):
                 found.append(torch.stack(errors(network, x, flow, perturbation=perturbation)).double().cpu())
         return np.asarray(torch.cat(found, dim=1).numpy())
-
-
-def unit_of(one: Sighting, unit_s: float) -> int:
-    """The number of the unit of time in which a sighting lies."""
-    return int(one.frame.time_s / unit_s + 1e-6)
-
-
-def middles(sightings: Iterable[Sighting], unit_s: float) -> Iterator[Sighting]:
-    """Of each unit of time the sighting nearest to its middle."""
-    best: Sighting | None = None
-    for one in sightings:
-        if best is not None and unit_of(one, unit_s) != unit_of(best, unit_s):
-            yield best
-            best = None
-        middle_s = (unit_of(one, unit_s) + 0.5) * unit_s
-        if best is None or abs(one.frame.time_s - middle_s) < abs(best.frame.time_s - middle_s):
-            best = one
-    if best is not None:
-        yield best
