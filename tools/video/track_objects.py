@@ -87,13 +87,18 @@ class SceneObjects:
 
     def detect(self, frame: Frame) -> tuple[FoundObject, ...]:
         """People and moving things of the next frame; give frames in order."""
-        moving: tuple[FoundObject, ...] = self._moving.update(frame.rgb)
+        moving = self.watch(frame)
+        least = LEAST_HEIGHT * frame.rgb.shape[0]
+        return merge(self._people.detect(frame.rgb), [one for one in join_pieces(moving) if _substantial(one.box, least)])
+
+    def watch(self, frame: Frame) -> tuple[FoundObject, ...]:
+        """What moves in the next frame, in pieces: in place of `detect`, much faster, where nobody asks for people."""
+        moving = self._moving.update(frame.rgb)
         self.frames += 1
         if self._moving.moving_share > UNSTEADY:
             self.unsteady += 1
-            moving = ()
-        least = LEAST_HEIGHT * frame.rgb.shape[0]
-        return merge(self._people.detect(frame.rgb), [one for one in join_pieces(moving) if _substantial(one.box, least)])
+            return ()
+        return moving
 
 
 class LearnedObjects:
