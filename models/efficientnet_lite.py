@@ -11,6 +11,7 @@ to the right and down; training has undone most of it, and `CENTRES` says what i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -77,6 +78,20 @@ class _Block(nn.Module):
         return y.add_(x) if self.skip else y
 
 
+@contextmanager
+def sizes_as_they_come(x: Tensor) -> Iterator[None]:
+    """While this lasts, convolutions of a CUDA tensor are done without cuDNN.
+
+    cuDNN plans every convolution anew for every size of picture, which took 1.4 s a size for this network on an H200; PyTorch's own
+    convolutions took 8 ms the first time and 4.9 ms from then on (cuDNN, once planned: 4.2 ms). Photos of one line differ in size.
+    """
+    if not x.is_cuda:
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=False):
+        yield
+
+
 class EfficientNetLite0(nn.Module):
     """The network; `taps` gives feature maps by stride, `forward` the 1,000 ImageNet logits."""
 
@@ -98,26 +113,29 @@ class EfficientNetLite0(nn.Module):
         """Feature maps (N, C, ⌈H/s⌉, ⌈W/s⌉) of the asked strides, in that order; stops after the deepest one needed."""
         wanted = {TAPS[stride][0]: stride for stride in strides}
         found: dict[int, Tensor] = {}
-        x = self.stem(x)
-        for index in range(max(wanted) + 1):
-            x = self.stages[index](x)
-            if index in wanted:
-                found[wanted[index]] = x
+        with sizes_as_they_come(x):
+            x = self.stem(x)
+            for index in range(max(wanted) + 1):
+                x = self.stages[index](x)
+                if index in wanted:
+                    found[wanted[index]] = x
         return [found[stride] for stride in strides]
 
     def levels(self, x: Tensor) -> list[Tensor]:
         """The nine levels (N, C, h, w): stem, each of the seven stages, head; `LEVEL_CHANNELS` says how many channels each has."""
-        found = [self.stem(x)]
-        for stage in self.stages:
-            found.append(stage(found[-1]))
-        return [*found, self.head(found[-1])]
+        with sizes_as_they_come(x):
+            found = [self.stem(x)]
+            for stage in self.stages:
+                found.append(stage(found[-1]))
+            return [*found, self.head(found[-1])]
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, 1000)."""
-        x = self.stem(x)
-        for stage in self.stages:
-            x = stage(x)
-        logits: Tensor = self.classifier(self.head(x).mean((2, 3)))
+        with sizes_as_they_come(x):
+            x = self.stem(x)
+            for stage in self.stages:
+                x = stage(x)
+            logits: Tensor = self.classifier(self.head(x).mean((2, 3)))
         return logits
 
     def fold(self, state: dict[str, Tensor]) -> None:
