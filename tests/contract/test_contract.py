@@ -25,6 +25,7 @@ FAST = {
     "fastflow": {"side": 96, "updates": 12, "steps": 4},
     "frame_novelty": {"side": 64, "flow_side": 64, "unit_s": 0.3},
     "mil_ranking": {"side": 64, "flow_side": 64, "steps": 60},
+    "state": {"side": 128, "flow_side": 128, "width": 4, "steps": 30, "batch": 4},
 }
 """Constructor values that make a detector small; an unknown detector or argument fails."""
 

@@ -22,9 +22,9 @@ def yard(seed, *, frames=50, odd=None, flat=False):
     rng = np.random.default_rng(seed)
     fixed = np.random.default_rng(9)
     ground = fixed.integers(70, 130, (18, 32, 1)).repeat(4, 0).repeat(4, 1) * (not flat) + 90 * flat
-    square = (220, 200, 60) + fixed.integers(-30, 30, (4, 4, 1)).repeat(4, 0).repeat(4, 1)
+    square = np.array([220, 200, 60]) + fixed.integers(-30, 30, (4, 4, 1)).repeat(4, 0).repeat(4, 1)
     made = np.empty((frames, 72, 128, 3), np.uint8)
-    starts = rng.uniform(0, 15, 2) + (0, 45)
+    starts = rng.uniform(0, 15, 2) + np.array([0, 45])
     for t in range(frames):
         picture = ground + rng.normal(0, 2, (72, 128, 3))
         for lane, start in zip((6, 48), starts, strict=True):
@@ -134,7 +134,9 @@ def test_flow_is_per_working_interval():
 
 def test_each_unit_has_one_frame_and_the_last_one_too():
     middle = Middles(unit_s=0.2, duration_s=5.1, interval_s=0.1)
-    chosen = [one.number for one in VideoClip.from_array("a", np.zeros((51, 2, 2, 3), np.uint8), fps=10.0).frames() if middle(one)]
+    chosen = [
+        one.number for one in VideoClip.from_array("a", np.zeros((51, 2, 2, 3), np.uint8), fps=10.0).frames() if middle(one)
+    ]
     assert chosen == [*range(1, 50, 2), 50]
 
 
@@ -209,7 +211,9 @@ def test_training_lowers_the_error_and_the_seed_decides(learned):
     _, losses = learned
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
     first, second, other = (
-        train(StateNetwork(layers=1, width=4, seed=seed), *made_up_cubes(8, 0), Training(steps=3, batch=4, seed=seed), device="cpu")
+        train(
+            StateNetwork(layers=1, width=4, seed=seed), *made_up_cubes(8, 0), Training(steps=3, batch=4, seed=seed), device="cpu"
+        )
         for seed in (0, 0, 1)
     )
     assert first == second
