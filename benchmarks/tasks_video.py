@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from benchmarks import video_sets
 from benchmarks.datasets import folder
 from benchmarks.rows import Row, measured
 from benchmarks.video_sets import LabelledClip
+from core.archive import restate
 from core.calibrate import from_reference
 from core.errors import BadInput
 from core.samples import Frame, VideoClip
@@ -29,15 +31,19 @@ from metrics.ranking import auroc
 from tools.video.frame_bank import Bank
 from tools.video.frame_features import FrameFeatures
 from tools.video.frame_novelty import LOW_SHARE, MERGE_GAP_S, MIN_LENGTH_S, SELF_THRESHOLD, SIGMA_S, FrameNovelty
+from tools.video.object_cubes import CubeReader
+from tools.video.state import STATE
 
 SEEDS = (0, 1, 2)
+PERTURBATION = 0.002
+"""As published for avenue."""
 PEER_SHARE = 0.01
 """The plain patch k-NN peer averages the strangest 1 % of patches, as in the published few-shot baselines."""
 
 
 def rows(data: Path, *, quick: bool) -> Iterator[Row]:
     """The rows of this suite; `quick` takes one avenue test clip and no long video."""
-    for suite in (_avenue, _ucf, _cost, _long):
+    for suite in (_avenue, _things, _ucf, _cost, _long):
         try:
             yield from suite(data, quick)
         except BadInput as error:
@@ -78,6 +84,51 @@ def _avenue(data: Path, quick: bool) -> Iterator[Row]:
         data="avenue training clips", method="frame_novelty self-referenced", seconds=0.0, peak_mb=0.0,
         metrics={"false_events_lower_is_better": float(false)},
     )  # fmt: skip
+
+
+def _things(data: Path, quick: bool) -> Iterator[Row]:
+    """The detector that judges thing by thing, its two halves, its perturbation, and the same boxes without a network."""
+    normal, test = video_sets.avenue(data)
+    test = [one for one in test if one.clip.name.startswith("21")] if quick else test
+    clips = [one.clip for one in test]
+    with measured() as cost:
+        detector = STATE().fit(normal)
+        scored = detector.score(clips)
+    yield _things_row("state", test, scored, cost.seconds, cost.peak_mb)
+    for part in ("appearance", "motion"):
+        curves = [(score.seconds, score.parts[part]) for score in scored]
+        yield _frame_row("avenue", f"state, {part} alone", test, per_frame(test, curves))
+    with TemporaryDirectory() as folder, measured() as cost:
+        plain, moved = Path(folder, "plain.npz"), Path(folder, "moved.npz")
+        detector.save(plain)
+        restate(plain, moved, name="state", perturbation=PERTURBATION)
+        scored = STATE.load(moved).score(clips)
+    yield _things_row(f"state, perturbed by {PERTURBATION} (scoring only)", test, scored, cost.seconds, cost.peak_mb)
+    with measured() as cost:
+        energy = [_flow_energy(clip) for clip in clips]
+    yield _frame_row("avenue", "flow energy in the same boxes", test, per_frame(test, energy), cost.seconds, cost.peak_mb)
+
+
+def _things_row(method: str, test: Sequence[LabelledClip], scored: Sequence[FrameScores], seconds: float, peak_mb: float) -> Row:
+    more = {
+        f"box_centre_in_mask {one.clip.name}": pointing(score, one)
+        for one, score in zip(test, scored, strict=True)
+        if one.masks is not None
+    }
+    curves = [(score.seconds, score.scores) for score in scored]
+    return _frame_row("avenue", method, test, per_frame(test, curves), seconds, peak_mb, more=more)
+
+
+def _flow_energy(clip: VideoClip) -> Curve:
+    """The peer: the largest sum of squared flow in any of the cubes that `state` judges, without any learning."""
+    reader = CubeReader()
+    seconds, values = [], []
+    for one in reader.read(clip, wanted=reader.middles(clip, STATE().unit_s)):
+        if one.sought:
+            flow = one.cubes().flow.astype(np.float64)
+            seconds.append(one.frame.time_s)
+            values.append(float((flow**2).sum(axis=(1, 2, 3, 4)).max(initial=0.0)))
+    return np.array(seconds), np.array(values)
 
 
 def _ucf(data: Path, quick: bool) -> Iterator[Row]:

@@ -1,9 +1,9 @@
 """A network that rebuilds what a thing looked like in seven frames, and how it moved, from what it looked like.
 
-Source: Wang et al., Making Reconstruction-based Method Great Again for Video Anomaly Detection (ICDM 2022): a frame encoder, a
-transformer over the seven frames whose queries, keys and values are made by convolutions, and a decoder; two branches that both read
-colour, one for colour and one for motion; Adam at 1e-3 with eps 1e-7, sum of both mean squared errors; before judging, the input is
-moved a small step against the gradient of its own error.
+Source: Wang et al., Making Reconstruction-based Method Great Again for Video Anomaly Detection (ICDM 2022): a frame encoder, a transformer
+over the seven frames whose queries, keys and values are made by convolutions, and a decoder; two branches that both read colour, one for
+colour and one for motion; Adam at 1e-3 with eps 1e-7, sum of both mean squared errors; before judging, the input is moved a small step
+against the gradient of its own error.
 Ours: `width` channels after the first block (published: 32); a pair map's convolution over [query; key] is done as the sum of one over
 queries and one over keys, which is the same numbers for a seventh of the work; positions are learned for each head; training ends early
 when the loss no longer falls.

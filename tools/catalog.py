@@ -173,7 +173,7 @@ ROWS: tuple[DetectorSpec, ...] = (
         cost="minutes",
         needs="embedded",
         use="Clips of a fixed camera: each moving thing or person judged by its own looks and motion, learned from normal clips.",
-        avoid_when="the camera moves, nothing moves in the normal clips, or seconds count: frame_novelty needs no training",
+        avoid_when="the camera moves, there are only seconds of normal video, or time is short: frame_novelty needs no training",
         paper="Wang et al., STATE: Making Reconstruction-based Method Great Again for Video Anomaly Detection (ICDM 2022), embedded boxes",
         licence="Apache-2.0 (own code)",
     ),

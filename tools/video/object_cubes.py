@@ -1,9 +1,9 @@
 """Object cubes: each thing that moves, cut out of the seven frames around it, with its motion.
 
-Source: Wang et al., Making Reconstruction-based Method Great Again for Video Anomaly Detection (ICDM 2022), boxes and cubes after Yu et
-al., VEC (ACM MM 2020). A frame's boxes are those of a detector and,
-where none lies, of what changes over three frames; a box that a larger one mostly covers is dropped. A cube is the frame's box cut out
-of seven frames (no tracking), each piece resized to 32×32. At the ends of a clip the seven frames are shifted inwards, never padded.
+Source: Wang et al., Making Reconstruction-based Method Great Again for Video Anomaly Detection (ICDM 2022), boxes and cubes after VEC
+(Yu et al., ACM MM 2020). A frame's boxes are those of a detector and, where none lies, of what changes over three frames; a box that a
+larger one mostly covers is dropped. A cube is the frame's box cut out of seven frames (no tracking), each piece resized to 32×32. At the
+ends of a clip the seven frames are shifted inwards, never padded.
 Ours: the detector is `tools.video.track_objects.SceneObjects` (people, and what differs from the background) instead of Cascade R-CNN,
 as no weights need to be fetched for it; flow is DIS instead of FlowNet 2; smallest area and flow are relative to the picture, so that
 they hold at any resolution.
@@ -102,13 +102,13 @@ class CubeReader:
     Objects below `least_share` of the picture's area are left out.
     """
 
-    rate: float = 12.5
+    rate: float = 25.0
     side: int = 640
     flow_side: int = 320
     least_share: float = 0.002
 
     def every(self, clip: VideoClip) -> int:
-        """Each how manieth frame of the clip is looked at."""
+        """Each how many frames of the clip one is looked at."""
         return max(1, round(clip.fps / self.rate))
 
     def read(self, clip: VideoClip, *, wanted: Callable[[Frame], bool] = lambda frame: True) -> Iterator[Sighting]:
@@ -122,6 +122,10 @@ class CubeReader:
             boxes = () if taken.boxes is None or len(window) < WINDOW else self._boxes(taken, taken.boxes, window)
             scale = clip.width / width, clip.height / height
             yield Sighting(taken.frame, window, boxes, scale, taken.boxes is not None)
+
+    def middles(self, clip: VideoClip, unit_s: float) -> Middles:
+        """What picks one working frame of the clip for each `unit_s` seconds."""
+        return Middles(unit_s=unit_s, duration_s=clip.duration_s, interval_s=self.every(clip) / clip.fps)
 
     def _take(self, clip: VideoClip, wanted: Callable[[Frame], bool]) -> Iterator[_Taken]:
         scene, flow = SceneObjects(people_side=self.side), DenseFlow(side=self.flow_side)
