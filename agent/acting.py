@@ -111,7 +111,6 @@ class Acting:
     def act(self, state: ChatState) -> ChatState:
         """Run the next planned call; a failure becomes a sentence."""
         call = ToolCall(**state["calls"][0])
-        call = replace(call, windows=tuple((start_s, end_s) for start_s, end_s in call.windows))
         dialogue = Dialogue.from_json(state.get("planning"))
         if call.question:
             return {"planning": self._looked_up(call, dialogue).to_json()}

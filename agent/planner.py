@@ -37,6 +37,10 @@ class ToolCall:
     whole: bool = False
     windows: tuple[tuple[float, float], ...] = ()
 
+    def __post_init__(self) -> None:
+        # plain values come back as lists
+        object.__setattr__(self, "windows", tuple((start_s, end_s) for start_s, end_s in self.windows))
+
     @property
     def closer(self) -> bool:
         """True when it looks closer at what was skimmed."""

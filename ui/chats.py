@@ -117,14 +117,13 @@ class Chat:
                 raise BadInput("Telltale is still working on the previous question; wait for it or stop it.")
             names, normals = tuple(path.name for path in files), tuple(path.name for path in normal)
             view = TurnView(question=question, files=names, normal=normals)
-            if reading:
+            if reading:  # under the lock: the next turn, which must not be stopped, cannot have begun
                 self._queued = view
+                self._halt()
             else:
                 self.running, self._stop = view, False
             self._version += 1
             turn = partial(self._ask, self.model, question, files=list(files), normal=list(normal))
-        if reading:
-            self.stop()
         self._worker.submit(self._run, turn, view)
 
     def _ask(self, model: str, question: str, *, files: Sequence[Path], normal: Sequence[Path]) -> Iterator[TurnEvent]:
@@ -185,12 +184,16 @@ class Chat:
     def stop(self) -> None:
         """Ask the turn in progress to end at its next step; whoever watches sees at once that it was heard."""
         with self._changed:
-            if self.running is None:
-                return
-            self._stop = True
-            self.running = replace(self.running, stopping=True)
-            self._version += 1
-            self._changed.notify_all()
+            if self.running is not None:
+                self._halt()
+
+    def _halt(self) -> None:
+        """Stop what runs; the lock is held."""
+        assert self.running is not None
+        self._stop = True
+        self.running = replace(self.running, stopping=True)
+        self._version += 1
+        self._changed.notify_all()
         # sessions without one end at their next event instead
         stop = getattr(self._session, "stop", None)
         if stop is not None:
