@@ -14,8 +14,8 @@ from tools.video.frame_novelty import (
     SELF_THRESHOLD,
     SIGMA_S,
     FrameNovelty,
-    _median_and_upper_spread,
 )
+from tools.video.novelty_parts import median_and_upper_spread
 
 SMALL = {"side": 96, "flow_side": 96}
 FPS = 10.0
@@ -232,8 +232,8 @@ def test_units_are_never_shorter_than_a_frame():
 def test_bursts_that_recur_widen_the_spread():
     calm, bursts = np.full(40, 1.0, np.float32), np.full(12, 3.0, np.float32)
     noise = np.linspace(0, 0.1, 52, dtype=np.float32)
-    _, narrow = _median_and_upper_spread(np.concatenate([calm, calm[:12]]) + noise, "motion")
-    _, wide = _median_and_upper_spread(
+    _, narrow = median_and_upper_spread(np.concatenate([calm, calm[:12]]) + noise, "motion")
+    _, wide = median_and_upper_spread(
         np.concatenate([calm, bursts, bursts]) + np.linspace(0, 0.1, 64, dtype=np.float32), "motion"
     )
     assert wide > 10 * narrow

@@ -8,7 +8,7 @@ per object. Both are read in one pass with flat memory. Units without a frame (g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -82,23 +82,32 @@ class FrameFeatures:
         step = max(1, round(clip.fps / FLOW_RATE))
         if step / clip.fps > unit_s / 2:  # at least two frames in a unit where the frame rate allows
             step = max(1, int(unit_s * clip.fps / 2))
-        max_side = max(self.flow_side, *self.encoder.resized(clip.height, clip.width))
-        pending: list[_Open] = []
-        for unit in _gather(
-            watch(clip.frames(step=step, max_side=max_side)), unit_s, DenseFlow(side=self.flow_side),
-            lambda k: (k % every != 0) == rest,
-        ):  # fmt: skip
-            pending.append(unit)
+        max_side = self.longest_side(clip.height, clip.width)
+        flow = DenseFlow(side=self.flow_side)
+        before: Frame | None = None
+        pending: list[_Measured] = []
+        for stretch in stretches(watch(clip.frames(step=step, max_side=max_side)), unit_s):
+            if (stretch.number % every != 0) == rest:
+                pending.append(_measured(stretch, before, unit_s, flow))
+            before = stretch.frames[-1]
             if len(pending) == BATCH:
                 yield self._encode(pending, unit_s)
                 pending = []
         if pending:
             yield self._encode(pending, unit_s)
 
-    def _encode(self, units: list[_Open], unit_s: float) -> Units:
+    def longest_side(self, height: int, width: int) -> int:
+        """The longest side to which frames of this size are shrunk before anything is measured."""
+        return max(self.flow_side, *self.encoder.resized(height, width))
+
+    def one(self, stretch: Stretch, before: Frame | None, unit_s: float, flow: DenseFlow) -> Units:
+        """The single unit of a stretch that was shrunk to `longest_side`; `before` is the frame before it."""
+        return self._encode([_measured(stretch, before, unit_s, flow)], unit_s)
+
+    def _encode(self, units: list[_Measured], unit_s: float) -> Units:
         import torch
 
-        grids = [unit.motion() for unit in units]
+        grids = [unit.motion for unit in units]
         shape = next((grid.shape for grid in grids if grid is not None), (1, 1, DIRECTIONS))
         motion = np.stack([np.zeros(shape, np.float32) if grid is None else grid for grid in grids])
         features = self.encoder.encode([unit.nearest.rgb for unit in units])
@@ -112,49 +121,70 @@ class FrameFeatures:
         )
 
 
-@dataclass(eq=False)
-class _Open:
-    """A unit while its frames are coming in; keeps one frame and the sum of its motion."""
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """The frames of unit `number`, in order of time; at least one."""
 
     number: int
-    centre: float
-    nearest: Frame
-    total: NDArray[np.float32] | None = None
-    pairs: int = 0
+    frames: tuple[Frame, ...]
 
-    def add(self, grid: NDArray[np.float32]) -> None:
-        self.total = grid if self.total is None else self.total + grid
-        self.pairs += 1
-
-    def motion(self) -> NDArray[np.float32] | None:
-        """Mean speed per cell and direction, variance-stabilised: the root makes twice as fast count alike at any speed."""
-        if self.total is None:
-            return None
-        return np.asarray(np.sqrt(self.total / self.pairs + QUIET) - np.sqrt(QUIET), dtype=np.float32)
+    def nearest(self, unit_s: float) -> Frame:
+        """The (first) frame nearest to the centre of the unit."""
+        centre = (self.number + 0.5) * unit_s
+        return min(self.frames, key=lambda frame: abs(frame.time_s - centre))
 
 
-def _gather(frames: Iterator[Frame], unit_s: float, flow: DenseFlow, wanted: Callable[[int], bool]) -> Iterator[_Open]:
-    """Group frames into units; flow is computed only inside wanted units (from the frame before)."""
-    current: _Open | None = None
-    before: Frame | None = None
+def stretches(frames: Iterable[Frame], unit_s: float) -> Iterator[Stretch]:
+    """Group frames into units; one is told when the first frame of another came, or there are no more.
+
+    >>> rgb = np.zeros((4, 4, 3), np.uint8)
+    >>> [(one.number, len(one.frames)) for one in stretches((Frame(n, n / 10, rgb) for n in (0, 1, 2, 7)), 0.2)]
+    [(0, 2), (1, 1), (3, 1)]
+    """
+    kept: list[Frame] = []
+    number = -1
     for frame in frames:
-        number = int(frame.time_s / unit_s + 1e-6)
-        if current is not None and number != current.number:
-            yield current
-            current = None
-        if wanted(number):
-            if current is None:
-                current = _Open(number, (number + 0.5) * unit_s, frame)
-            elif abs(frame.time_s - current.centre) < abs(current.nearest.time_s - current.centre):
-                current.nearest = frame
-            dt_s = 0.0 if before is None else frame.time_s - before.time_s
-            # Across a gap of several units the flow would say nothing about this unit.
-            if before is not None and 0 < dt_s <= 2 * unit_s and before.rgb.shape == frame.rgb.shape:
-                vectors, _ = flow.between(before.rgb, frame.rgb)
-                current.add(speed_grid(vectors, dt_s))
+        now = unit_number(frame.time_s, unit_s)
+        if kept and now != number:
+            yield Stretch(number, tuple(kept))
+            kept = []
+        number = now
+        kept.append(frame)
+    if kept:
+        yield Stretch(number, tuple(kept))
+
+
+def unit_number(time_s: float, unit_s: float) -> int:
+    """The unit that a time belongs to."""
+    return int(time_s / unit_s + 1e-6)
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """What is kept of a unit's frames: one of them, and the mean speed per cell and direction (None: no pair was there)."""
+
+    number: int
+    nearest: Frame
+    motion: NDArray[np.float32] | None
+
+
+def _measured(stretch: Stretch, before: Frame | None, unit_s: float, flow: DenseFlow) -> _Measured:
+    """Measure the motion from frame to frame, from the frame before the unit on.
+
+    Speed is variance-stabilised: the root makes twice as fast count alike at any speed.
+    """
+    total: NDArray[np.float32] | None = None
+    pairs = 0
+    for frame in stretch.frames:
+        dt_s = 0.0 if before is None else frame.time_s - before.time_s
+        # Across a gap of several units the flow would say nothing about this unit.
+        if before is not None and 0 < dt_s <= 2 * unit_s and before.rgb.shape == frame.rgb.shape:
+            grid = speed_grid(flow.between(before.rgb, frame.rgb)[0], dt_s)
+            total = grid if total is None else total + grid
+            pairs += 1
         before = frame
-    if current is not None:
-        yield current
+    motion = None if total is None else np.asarray(np.sqrt(total / pairs + QUIET) - np.sqrt(QUIET), dtype=np.float32)
+    return _Measured(stretch.number, stretch.nearest(unit_s), motion)
 
 
 def speed_grid(flow: NDArray[np.float32], dt_s: float) -> NDArray[np.float32]:

@@ -35,10 +35,11 @@ from core.detector import DetectorSpec, parameters, require_batch
 from core.errors import BadInput
 from core.progress import step
 from core.samples import Sample, VideoClip
-from core.scores import Box, FrameScores
+from core.scores import FrameScores
 from tools.catalog import ROWS
 from tools.video.frame_bank import PARTS, Bank
 from tools.video.frame_features import FrameFeatures, Units
+from tools.video.novelty_parts import Place, Usual, box_of, median_and_tail, median_and_upper_spread, parts_of, raw_numbers
 from tools.video.repeats import Thumbnails
 
 if TYPE_CHECKING:
@@ -51,14 +52,6 @@ SELF_THRESHOLD = 5.0
 
 SIGMA_S, MERGE_GAP_S, MIN_LENGTH_S, LOW_SHARE = 0.5, 1.0, 0.5, 0.5
 """For `core.segments.extract_events` on these scores: smoothing, merging, shortest event, low threshold / high threshold."""
-
-TAIL, TAIL_DEVIATIONS = 0.95, 1.645
-"""The quantile of normal numbers that sets their spread, and the standard deviations at which a bell curve has it."""
-
-LEAST_SPREAD = {"appearance": 2.0, "motion": 0.03}
-"""The smallest spread, so that an almost still video does not call every movement strange. Unrelated textures are 35 to 40 apart
-in feature distance, and a near person walking at 0.1 picture diagonals per second through a still picture makes a motion
-distance of 0.27: either is still far more than four spreads."""
 
 
 class FrameNovelty:
@@ -106,6 +99,11 @@ class FrameNovelty:
         """True when normal clips were given; then scores count spreads of held-out normals, else of the video itself."""
         return self._bank is not None
 
+    @property
+    def learned(self) -> tuple[Bank, Usual] | None:
+        """What normal clips taught: the units to compare with, and each part's usual numbers; None without normal clips."""
+        return None if self._bank is None else (self._bank, self._usual)
+
     def fit(self, normal: Sequence[Sample]) -> Self:
         """Learn from normal clips.
 
@@ -113,10 +111,10 @@ class FrameNovelty:
             BadInput: no clip, or not clips.
         """
         clips = _clips(normal)
-        every = max(1, int(np.ceil(sum(self._features.expected(clip) for clip in clips) / self.bank_units)))
+        every = max(1, int(np.ceil(sum(self.features.expected(clip) for clip in clips) / self.bank_units)))
         batches: list[tuple[int, Units]] = []
         for number, clip in enumerate(clips):
-            batches += [(number, units) for units in self._features.read(clip, every=every)]
+            batches += [(number, units) for units in self.features.read(clip, every=every)]
             step("normal clips learned", number + 1, len(clips))
         if not batches:
             raise BadInput(f"{NAME}: none of the {len(clips)} normal clips has a frame that can be decoded.")
@@ -126,13 +124,13 @@ class FrameNovelty:
         for part in PARTS:
             parts, first = [], 0
             for _, units in batches:
-                parts.append(self._raw(bank, units, part, allowed[first : first + len(units)])[0])
+                parts.append(raw_numbers(bank, units, part, allowed[first : first + len(units)], share=self.share)[0])
                 first += len(units)
             held_out[part] = np.concatenate(parts)
         self._bank = bank
-        self._usual = {part: _median_and_tail(values, part) for part, values in held_out.items()}
+        self._usual = {part: median_and_tail(values, part) for part, values in held_out.items()}
         known = np.isfinite(held_out["appearance"])
-        self._reference = sum(self._parts(held_out, self._usual).values(), np.zeros(len(bank), np.float32))[known]
+        self._reference = sum(parts_of(held_out, self._usual).values(), np.zeros(len(bank), np.float32))[known]
         return self
 
     def score(self, batch: Sequence[Sample]) -> Sequence[FrameScores]:
@@ -197,7 +195,8 @@ class FrameNovelty:
         return loaded
 
     @cached_property
-    def _features(self) -> FrameFeatures:
+    def features(self) -> FrameFeatures:
+        """What reads the units of a video."""
         return FrameFeatures(encoder=self._encoder, unit_s=self.unit_s, flow_side=self.flow_side)
 
     @cached_property
@@ -210,9 +209,9 @@ class FrameNovelty:
         bank, batches, seen = self._comparison(clip)
         alone = self._bank is None
         round_s, scenes = (seen.round_s(), seen.scenes()) if alone else (None, None)
-        expected = self._features.expected(clip)
+        expected = self.features.expected(clip)
         raw: dict[str, list[NDArray[np.float32]]] = {part: [] for part in PARTS}
-        places: dict[str, list[_Place]] = {part: [] for part in PARTS}
+        places: dict[str, list[Place]] = {part: [] for part in PARTS}
         numbers: list[NDArray[np.int64]] = []
         seconds: list[NDArray[np.float64]] = []
         frames: list[NDArray[np.int64]] = []
@@ -225,7 +224,7 @@ class FrameNovelty:
             else:
                 allowed = np.ones((len(units), len(bank)), bool)
             for part in PARTS:
-                values, where = self._raw(bank, units, part, allowed)
+                values, where = raw_numbers(bank, units, part, allowed, share=self.share)
                 raw[part].append(values)
                 places[part] += where
             numbers.append(units.number)
@@ -237,23 +236,23 @@ class FrameNovelty:
             raise BadInput(f"video {clip.name!r}: no frame could be decoded; try another file.")
         order = np.argsort(np.concatenate(numbers))
         measured = {part: np.concatenate(raw[part])[order] for part in PARTS}
-        usual = self._usual or {part: _median_and_upper_spread(values, part) for part, values in measured.items()}
+        usual = self._usual or {part: median_and_upper_spread(values, part) for part, values in measured.items()}
         scenes = seen.scenes() if scenes is None else scenes
         times = np.concatenate(seconds)[order]
         near = scenes.near(times)
         measured = {
             part: np.where(near, np.float32(np.inf if part == "appearance" else np.nan), v) for part, v in measured.items()
         }
-        parts = self._parts(measured, usual)
+        parts = parts_of(measured, usual)
         regions = {part: [places[part][index] for index in order] for part in PARTS}
         return FrameScores(
             sample=clip.name,
             seconds=times,
             scores=np.asarray(parts["appearance"] + parts["motion"], dtype=np.float32),
-            unit_s=self._features.unit_of(clip),
+            unit_s=self.features.unit_of(clip),
             frame_index=np.concatenate(frames)[order],
             valid=np.isfinite(measured["appearance"]),
-            boxes=tuple(_box(regions, parts, index, clip.height, clip.width) for index in range(len(order))),
+            boxes=tuple(box_of(regions, parts, index, clip.height, clip.width) for index in range(len(order))),
             parts=parts,
             round_s=round_s,
             jumps_s=scenes.jumps_s,
@@ -266,89 +265,16 @@ class FrameNovelty:
         """
         if self._bank is not None:
             seen = Thumbnails()
-            return self._bank, self._features.read(clip, watch=seen.watch), seen
-        every = int(np.ceil(self._features.expected(clip) / self.bank_units))
+            return self._bank, self.features.read(clip, watch=seen.watch), seen
+        every = int(np.ceil(self.features.expected(clip) / self.bank_units))
         seen = Thumbnails()
-        chosen = list(self._features.read(clip, every=every, watch=seen.watch))
+        chosen = list(self.features.read(clip, every=every, watch=seen.watch))
         if not chosen:
             raise BadInput(f"video {clip.name!r}: no frame could be decoded; try another file.")
         bank = Bank.of([(0, units) for units in chosen])
-        return bank, chain(chosen, self._features.read(clip, every=every, rest=True) if every > 1 else ()), seen
-
-    def _raw(self, bank: Bank, units: Units, part: str, allowed: NDArray[np.bool_]) -> tuple[NDArray[np.float32], list[_Place]]:
-        """The part's number per unit (infinite: nothing to compare with; NaN: not measured) and where it is."""
-        grids = units.appearance if part == "appearance" else units.motion
-        maps = bank.distances(part, grids, allowed)
-        flat = maps.reshape(len(maps), -1)
-        most = max(1, int(np.ceil(self.share * flat.shape[1])))
-        values = np.partition(flat, -most, axis=1)[:, -most:].mean(axis=1)
-        if part == "motion":
-            values = np.where(units.moved, values, np.nan)
-        return np.asarray(values, np.float32), [_region(one) for one in maps]
-
-    def _parts(
-        self, measured: dict[str, NDArray[np.float32]], usual: dict[str, tuple[float, float]]
-    ) -> dict[str, NDArray[np.float32]]:
-        """r((value − centre) / spread) of each part; 0 where a part was not measured."""
-        out = {}
-        for part, values in measured.items():
-            centre, spread = usual[part]
-            known = np.isfinite(values)
-            z = (np.where(known, values, centre) - centre) / spread
-            out[part] = np.where(known, np.logaddexp(0.0, 1.7 * z) / 1.7, 0.0).astype(np.float32)
-        return out
-
-
-_Place = tuple[float, float, float, float] | None
-"""(x0, y0, x1, y1) as shares of the picture's width and height."""
+        return bank, chain(chosen, self.features.read(clip, every=every, rest=True) if every > 1 else ()), seen
 
 
 def _clips(batch: Sequence[Any]) -> list[VideoClip]:
     require_batch(batch, VideoClip, NAME)
     return list(batch)
-
-
-def _median_and_tail(values: NDArray[np.float32], part: str) -> tuple[float, float]:
-    """Centre and spread of held-out normal numbers; without any (one normal frame) distances count from zero."""
-    known = values[np.isfinite(values)].astype(np.float64)
-    if len(known) == 0:
-        return 0.0, LEAST_SPREAD[part]
-    centre, tail = (float(q) for q in np.quantile(known, [0.5, TAIL]))
-    return centre, max((tail - centre) / TAIL_DEVIATIONS, LEAST_SPREAD[part])
-
-
-def _median_and_upper_spread(values: NDArray[np.float32], part: str) -> tuple[float, float]:
-    """Median, and the wider of MAD and upper quartile in standard deviations, of one video's own numbers."""
-    known = values[np.isfinite(values)].astype(np.float64)
-    if len(known) == 0:
-        return 0.0, LEAST_SPREAD[part]
-    centre = float(np.median(known))
-    bulk = 1.4826 * float(np.median(np.abs(known - centre)))
-    upper = 1.4826 * (float(np.quantile(known, 0.75)) - centre)
-    return centre, max(bulk, upper, LEAST_SPREAD[part])
-
-
-def _region(one: NDArray[np.float32]) -> _Place:
-    """The connected cells around the strangest one that are more than half as far above the picture's median as it is."""
-    import cv2
-
-    if not np.isfinite(one).all():
-        return None
-    middle, top = float(np.median(one)), float(one.max())
-    if top <= middle:
-        return None
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((one >= (middle + top) / 2).astype(np.uint8), connectivity=8)
-    left, upper, width, height, _ = stats[labels[np.unravel_index(int(one.argmax()), one.shape)]]
-    rows, columns = one.shape
-    return float(left / columns), float(upper / rows), float((left + width) / columns), float((upper + height) / rows)
-
-
-def _box(
-    places: dict[str, list[_Place]], parts: dict[str, NDArray[np.float32]], index: int, height: int, width: int
-) -> Box | None:
-    """The region of the part that weighs more in this unit, in pixels of the original frame."""
-    for part in sorted(PARTS, key=lambda name: -float(parts[name][index])):
-        place = places[part][index]
-        if place is not None:
-            return place[0] * width, place[1] * height, place[2] * width, place[3] * height
-    return None
