@@ -36,7 +36,10 @@ Place: TypeAlias = tuple[float, float, float, float] | None
 def raw_numbers(
     bank: Bank, units: Units, part: str, allowed: NDArray[np.bool_], *, share: float
 ) -> tuple[NDArray[np.float32], list[Place]]:
-    """The part's number per unit (n,), over the strangest `share` of the picture, and where it is; `allowed` (n, U) is what to compare with."""
+    """The part's number per unit (n,), over the strangest `share` of the picture, and where it is.
+
+    `allowed` (n, U) is what to compare with.
+    """
     grids = units.appearance if part == "appearance" else units.motion
     maps = bank.distances(part, grids, allowed)
     flat = maps.reshape(len(maps), -1)
@@ -50,7 +53,7 @@ def raw_numbers(
 def parts_of(measured: Mapping[str, NDArray[np.float32]], usual: Usual) -> dict[str, NDArray[np.float32]]:
     """r((value − centre) / spread) of each part; 0 where a part was not measured.
 
-    >>> parts_of({"motion": np.array([0.0, 4.0, np.nan], np.float32)}, {"motion": (0.0, 1.0)})["motion"].round(2).tolist()
+    >>> parts_of({"motion": np.array([0.0, 4.0, np.nan])}, {"motion": (0.0, 1.0)})["motion"].astype(float).round(2).tolist()
     [0.41, 4.0, 0.0]
     """
     out = {}

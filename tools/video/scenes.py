@@ -78,14 +78,14 @@ def scenes_of(seconds: NDArray[np.float64], pictures: NDArray[np.float32]) -> Sc
     length = float(seconds[-1] - seconds[0]) if len(seconds) else 0.0
     if len(seconds) < 4 or length < 2 * AROUND_S:
         return Scenes((), (0,), (length,))
-    even = _standard(pictures)
-    jumps = [jump for jump in _jumps(seconds, even) if _everywhere(pictures, jump, _width(seconds))]
+    even = standard(pictures)
+    jumps = jumps_in(seconds, pictures, even)
     edges = [0, *jumps, len(seconds)]
     means: list[NDArray[np.float64]] = []
     numbers: list[int] = []
     spent: list[float] = []
     for first, last in pairwise(edges):
-        mean = _unit(even[first:last].mean(axis=0))
+        mean = unit(even[first:last].mean(axis=0))
         known = [number for number, other in enumerate(means) if float(mean @ other) >= SAME]
         if not known:
             means.append(mean)
@@ -98,6 +98,19 @@ def scenes_of(seconds: NDArray[np.float64], pictures: NDArray[np.float32]) -> Sc
     return Scenes(times, (numbers[0], *(numbers[index + 1] for index in kept)), tuple(spent))
 
 
+def thumbnail(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The small grey picture (P,) of a frame (H, W, 3)."""
+    import cv2
+
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return np.asarray(cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).ravel(), dtype=np.float32)
+
+
+def jumps_in(seconds: NDArray[np.float64], pictures: NDArray[np.float32], even: NDArray[np.float64]) -> list[int]:
+    """Numbers of the pictures that are the first after a jump; `even` are the `standard` ones."""
+    return [jump for jump in _jumps(seconds, even) if _everywhere(pictures, jump, _width(seconds))]
+
+
 def _jumps(seconds: NDArray[np.float64], even: NDArray[np.float64]) -> list[int]:
     """Numbers of the frames that are the first after a jump."""
     width = _width(seconds)
@@ -106,7 +119,7 @@ def _jumps(seconds: NDArray[np.float64], even: NDArray[np.float64]) -> list[int]
     summed = np.concatenate([np.zeros((1, even.shape[1])), np.cumsum(even, axis=0)])
     at = np.arange(width, len(even) - width + 1)
     before, after = summed[at] - summed[at - width], summed[at + width] - summed[at]
-    loss = 1 - (_unit(before) * _unit(after)).sum(axis=1)
+    loss = 1 - (unit(before) * unit(after)).sum(axis=1)
     between = 1 - (even[at - 1] * even[at]).sum(axis=1)
     usual_loss, usual_between = float(np.median(loss)), float(np.median(between))
     found: list[int] = []
@@ -132,7 +145,7 @@ def _everywhere(pictures: NDArray[np.float32], jump: int, width: int) -> bool:
         for first, last in ((jump - width, jump), (jump, jump + width))
     )
     told = np.maximum(before.std(axis=1), after.std(axis=1)) > FLAT
-    alike = [_unit(side - side.mean(axis=1, keepdims=True)) for side in (before, after)]
+    alike = [unit(side - side.mean(axis=1, keepdims=True)) for side in (before, after)]
     lost = (alike[0] * alike[1]).sum(axis=1) < LOST
     return bool(told.any()) and float(lost[told].mean()) >= EVERYWHERE
 
@@ -143,10 +156,11 @@ def _blocks(picture: NDArray[np.float64]) -> NDArray[np.float64]:
     return picture.reshape(BLOCKS, edge, BLOCKS, edge).transpose(0, 2, 1, 3).reshape(BLOCKS * BLOCKS, edge * edge)
 
 
-def _standard(pictures: NDArray[np.float32]) -> NDArray[np.float64]:
+def standard(pictures: NDArray[np.float32]) -> NDArray[np.float64]:
     """Pictures less their mean, of length 1."""
-    return _unit(pictures.astype(np.float64) - pictures.mean(axis=1, keepdims=True))
+    return unit(pictures.astype(np.float64) - pictures.mean(axis=1, keepdims=True))
 
 
-def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of length 1."""
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12))
