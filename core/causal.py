@@ -116,7 +116,8 @@ class CausalEvents:
         """The smoothed score so far; None before the first unit that was judged."""
         self._judged_s = self._seen_s = -float("inf")
         self._in_a_row = 0
-        self._count = 0
+        self.count = 0
+        """Events so far."""
         self._run: _Run | None = None
         self._open = False
 
@@ -156,8 +157,8 @@ class CausalEvents:
                 self._run = _Run(second - self.unit_s / 2, second, second, value)
             self._run.add(second, value)
             if not self._open and self._in_a_row >= self.open_units:
-                self._open, self._count = True, self._count + 1
-                changes.append(Opened(number=self._count, start_s=self._run.start_s, at_s=second, score=value))
+                self._open, self.count = True, self.count + 1
+                changes.append(Opened(number=self.count, start_s=self._run.start_s, at_s=second, score=value))
         elif self._open and self._run is not None:
             self._run.dip_total, self._run.dip_count = self._run.dip_total + value, self._run.dip_count + 1
             changes += self._fade(second)
@@ -193,7 +194,7 @@ class CausalEvents:
         run = self._run
         assert run is not None
         closed = Closed(
-            number=self._count, start_s=run.start_s, end_s=run.last_s + self.unit_s / 2, peak_s=run.peak_s, peak=run.peak,
+            number=self.count, start_s=run.start_s, end_s=run.last_s + self.unit_s / 2, peak_s=run.peak_s, peak=run.peak,
             mean=run.total / run.count, units=run.count, at_s=second, cut=cut,
         )  # fmt: skip
         self._forget()
