@@ -189,7 +189,7 @@ def _by_units(
 
 
 def _pooled(normal: Sequence[VideoClip], clips: Sequence[VideoClip]) -> list[Curve]:
-    features = FrameNovelty()._features
+    features = FrameNovelty().features
 
     def view(clip: VideoClip) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
         units = list(features.read(clip))
@@ -200,7 +200,7 @@ def _pooled(normal: Sequence[VideoClip], clips: Sequence[VideoClip]) -> list[Cur
 
 
 def _flows(normal: Sequence[VideoClip], clips: Sequence[VideoClip]) -> list[Curve]:
-    features = FrameNovelty()._features
+    features = FrameNovelty().features
 
     def view(clip: VideoClip) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
         units = list(features.read(clip))

@@ -64,7 +64,7 @@ def open_video(path: Path, name: str, *, form: str = "any video", note: str = ""
         raise BadInput(f"{name}: the video has {path.stat().st_size:,} bytes, allowed are {allowed.max_file_bytes:,}.")
     try:
         with _container(path, form) as container:
-            stream = _stream(container, name)
+            stream = main_stream(container, name)
             width, height = stream.codec_context.width, stream.codec_context.height
             if width * height > allowed.max_video_pixels:
                 raise BadInput(f"{name}: frames have {width}×{height} pixels, allowed are {allowed.max_video_pixels:,} in all.")
@@ -150,7 +150,7 @@ def _container(path: Path, form: str) -> Any:
     return av.open(whole, mode="r", format=form_argument, options={"protocol_whitelist": "file"}, metadata_errors="replace")
 
 
-def _stream(container: Any, name: str) -> Any:
+def main_stream(container: Any, name: str) -> Any:
     """The main video stream; cover pictures of sound files do not count."""
     import av
 
@@ -214,7 +214,7 @@ def _decode(
         raise BadInput(f"{name}: expected step ≥ 1, got {step}.")
     reformatter = VideoReformatter()
     with _container(path, form) as container:
-        stream = _stream(container, name)
+        stream = main_stream(container, name)
         sought = start_s > _SEEK_GAIN_S and _seek(container, stream, table, start_s)
         nothing = sought
         for number, time_s, frame in _numbered(container, stream, table, name, sought=sought):
@@ -225,17 +225,17 @@ def _decode(
             if time_s >= end_s - 1e-9:
                 return
             if time_s >= start_s - 1e-9 and number % step == 0:
-                yield Frame(number, time_s, _rgb(frame, reformatter, max_side))
+                yield Frame(number, time_s, upright_rgb(frame, reformatter, max_side))
         else:
             if not nothing:  # the index may also lead behind the last frame
                 return
     with _container(path, form) as container:
-        stream = _stream(container, name)
+        stream = main_stream(container, name)
         for number, time_s, frame in _numbered(container, stream, table, name, sought=False):
             if time_s >= end_s - 1e-9:
                 return
             if time_s >= start_s - 1e-9 and number % step == 0:
-                yield Frame(number, time_s, _rgb(frame, reformatter, max_side))
+                yield Frame(number, time_s, upright_rgb(frame, reformatter, max_side))
 
 
 def _glimpses(
@@ -248,7 +248,7 @@ def _glimpses(
         raise BadInput(f"{name}: expected step ≥ 1, got {step}.")
     reformatter = VideoReformatter()
     with _container(path, form) as container:
-        stream = _stream(container, name)
+        stream = main_stream(container, name)
         coming = _numbered(container, stream, table, name, sought=False)
         held: list[tuple[int, float, Any]] = []  # decoded, and not behind the moment
         begins = reached = 0.0  # the first frame since the last seek, and the latest one
@@ -267,7 +267,7 @@ def _glimpses(
                 reached = found[1]
             held = [one for one in held if one[1] >= moment - 1e-9]
             yield [
-                Frame(number, time_s, _rgb(frame, reformatter, max_side))
+                Frame(number, time_s, upright_rgb(frame, reformatter, max_side))
                 for number, time_s, frame in held if time_s < end_s and number % step == 0
             ]  # fmt: skip
 
@@ -328,7 +328,7 @@ def _numbered(container: Any, stream: Any, table: _Table, name: str, *, sought: 
         _log.warning("%s: %d packets could not be decoded and were passed over", name, damaged)
 
 
-def _rgb(frame: Any, reformatter: Any, max_side: int | None) -> NDArray[np.uint8]:
+def upright_rgb(frame: Any, reformatter: Any, max_side: int | None) -> NDArray[np.uint8]:
     """Convert (and shrink in the same pass) to upright RGB."""
     from av.video.reformatter import Interpolation
 

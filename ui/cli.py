@@ -1,4 +1,4 @@
-"""The command line: `telltale ui | ask | detect | detectors | doctor | models list|pull | rules | report`.
+"""The command line: `telltale ui | ask | detect | watch | clip | detectors | doctor | models list|pull | rules | report`.
 
 Exit codes: 0 done, 2 user error (one clear line on stderr, no traceback), 1 bug. Answers and tables go to stdout, everything
 else to stderr. Nothing heavy is imported before a command runs, so that `--help` is quick.
@@ -178,6 +178,54 @@ def detect(
         f"{run['detector']}: {run['samples']} sample(s), {run['files']} file(s) in {out} ({run['seconds']:.1f} s)",
         file=sys.stderr,
     )
+
+
+@app.command()
+def watch(
+    source: Annotated[str, typer.Argument(help="rtsp:// or http:// address, /dev/video0, a growing folder, or a video file.")],
+    normal: Normal = None,
+    alerts: Annotated[
+        Path | None, typer.Option("--alerts", help="Append each alert to this file, one JSON object a line.")
+    ] = None,
+    webhook: Annotated[str | None, typer.Option("--webhook", help="Post each alert as JSON to this address.")] = None,
+    clips: Annotated[Path | None, typer.Option("--clips", help="Keep pictures and a video of each event in this folder.")] = None,
+    for_s: Annotated[float | None, typer.Option("--for", min=0.0, help="Stop after so many seconds.")] = None,
+    speed: Annotated[
+        float, typer.Option(min=0.0, help="Play a file so many times as fast; 0: as fast as it can be scored.")
+    ] = 1.0,
+    warm_up: Annotated[float, typer.Option(help="Seconds that are only learned from, without --normal.")] = 30.0,
+    threshold: Annotated[float | None, typer.Option(help="Score that opens an event, instead of the calibrated one.")] = None,
+    smooth: Annotated[float, typer.Option(min=0.0, help="Seconds over which scores are smoothed.")] = 1.0,
+    as_json: Json = False,
+) -> None:
+    """Watch a stream: each event is told as it begins and ends, with time, place, picture and how far beyond the threshold.
+
+    Without --normal the stream is compared with its own last ten minutes. Events go to stdout, everything else to stderr.
+    """
+    from ui.watch import run_watch
+
+    run_watch(
+        source, normal=normal or (), alerts=alerts, webhook=webhook, clips=clips, for_s=for_s, speed=speed, warm_up_s=warm_up,
+        threshold=threshold, tau_s=smooth, as_json=as_json,
+    )  # fmt: skip
+
+
+@app.command()
+def clip(
+    file: Annotated[Path, typer.Argument(help="A video, or a folder of frames.")],
+    start: Annotated[str, typer.Option("--from", help="Where to begin: seconds, or minutes:seconds.")],
+    end: Annotated[str, typer.Option("--to", help="Where to end.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The mp4 to write (default: named after the file, here).")
+    ] = None,
+    pad: Annotated[float, typer.Option(min=0.0, help="Seconds to add on either side.")] = 0.0,
+    box: Annotated[str | None, typer.Option(help="Draw this box: left,top,right,bottom in pixels.")] = None,
+) -> None:
+    """Save a stretch of a video as a file of its own."""
+    from ui.cutting import cut
+
+    done = cut(file, start=start, end=end, out=out, pad_s=pad, box=box)
+    print(f"Wrote {done.path} ({done.start_s:.2f} to {done.end_s:.2f} s, {done.frames} frames, {done.encoder})", file=sys.stderr)
 
 
 @app.command()

@@ -43,6 +43,11 @@ def print_progress(what: str, done: int, total: int) -> None:
     _passing(sys.stderr, sys.stderr.isatty(), f"{done:,}/{total:,} {what}" if total else f"{done:,} {what}")
 
 
+def print_passing(line: str) -> None:
+    """One line on stderr that the next one replaces; silent unless it is a tty."""
+    _passing(sys.stderr, sys.stderr.isatty(), line)
+
+
 def clear_progress() -> None:
     """Remove the passing line."""
     if sys.stderr.isatty():

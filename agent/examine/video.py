@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.evidence_store import EvidenceStore
 from agent.examine.curves import curve
@@ -105,15 +106,22 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
 def _calibration(run: Run, scores: FrameScores) -> Calibration:
     """From held-out normal units when normal clips were given, else from the clip's own bulk."""
     reference = run.detector.reference_scores() if run.n_normal else np.empty(0, np.float32)
+    return calibrated(reference, scores.scores[scores.valid], little_s=_little(run))
+
+
+def calibrated(reference: NDArray[np.float32], bulk: NDArray[np.float32], *, little_s: float | None) -> Calibration:
+    """From `reference`, held-out scores of normal units, when there are any, else from the `bulk` of what is judged.
+
+    `little_s` are the seconds of the only normal clip when it is short: its moments are too much alike to set a threshold alone.
+    """
     if len(reference):
         found = from_reference(reference, false_positive_rate=FALSE_POSITIVE_RATE)
-        if (little_s := _little(run)) is None:
+        if little_s is None:
             return found
         return replace(
             found, threshold=max(found.threshold, SELF_THRESHOLD), calibrated=False,
             origin=f"{found.origin} of one clip of {little_s:.1f} s, but at least {SELF_THRESHOLD:g}: moments of one clip are alike",
         )  # fmt: skip
-    bulk = scores.scores[scores.valid]
     centre = robust_bulk(bulk)[0] if len(bulk) else 0.0
     return Calibration(
         threshold=SELF_THRESHOLD, centre=centre, spread=1.0, calibrated=False, reference=np.empty(0),

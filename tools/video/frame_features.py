@@ -8,7 +8,7 @@ per object. Both are read in one pass with flat memory. Units without a frame (g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -119,8 +119,17 @@ class FrameFeatures:
         step = max(1, round(clip.fps / FLOW_RATE))
         return step if step / clip.fps <= self.unit_of(clip) / 2 else max(1, int(self.unit_of(clip) * clip.fps / 2))
 
+    def longest_side(self, height: int, width: int) -> int:
+        """The longest side to which frames of this size are shrunk before anything is measured."""
+        return max(self.flow_side, *self.encoder.resized(height, width))
+
     def _side(self, clip: VideoClip) -> int:
-        return max(self.flow_side, *self.encoder.resized(clip.height, clip.width))
+        return self.longest_side(clip.height, clip.width)
+
+    def one(self, stretch: Stretch, before: Frame | None, unit_s: float, flow: DenseFlow) -> Units:
+        """The single unit of a stretch that was shrunk to `longest_side`; `before` is the frame before it."""
+        frames = (*(() if before is None else (before,)), *stretch.frames)
+        return self._encode(list(_gather(iter(frames), unit_s, flow, stretch.number.__eq__)), unit_s, 1)
 
     def _units(self, clip: VideoClip, frames: Iterator[Frame], wanted: Callable[[int], bool], looks: int = 1) -> Iterator[Units]:
         """Batches of the wanted units of frames; frames and motion are made ready while a batch is encoded and compared."""
@@ -158,6 +167,44 @@ class FrameFeatures:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """The frames of unit `number`, in order of time; at least one."""
+
+    number: int
+    frames: tuple[Frame, ...]
+
+    def nearest(self, unit_s: float) -> Frame:
+        """The (first) frame nearest to the centre of the unit."""
+        centre = (self.number + 0.5) * unit_s
+        return min(self.frames, key=lambda frame: abs(frame.time_s - centre))
+
+
+def stretches(frames: Iterable[Frame], unit_s: float) -> Iterator[Stretch]:
+    """Group frames into units; one is told when the first frame of another came, or there are no more.
+
+    >>> rgb = np.zeros((4, 4, 3), np.uint8)
+    >>> [(one.number, len(one.frames)) for one in stretches((Frame(n, n / 10, rgb) for n in (0, 1, 2, 7)), 0.2)]
+    [(0, 2), (1, 1), (3, 1)]
+    """
+    kept: list[Frame] = []
+    number = -1
+    for frame in frames:
+        now = unit_number(frame.time_s, unit_s)
+        if kept and now != number:
+            yield Stretch(number, tuple(kept))
+            kept = []
+        number = now
+        kept.append(frame)
+    if kept:
+        yield Stretch(number, tuple(kept))
+
+
+def unit_number(time_s: float, unit_s: float) -> int:
+    """The unit that a time belongs to."""
+    return int(time_s / unit_s + 1e-6)
+
+
 @dataclass(eq=False)
 class _Open:
     """A unit while its frames are coming in; keeps one frame and the sum of its motion."""
@@ -185,7 +232,7 @@ def _gather(frames: Iterator[Frame], unit_s: float, flow: DenseFlow, wanted: Cal
     before: Frame | None = None
     grey: tuple[Frame, NDArray[np.uint8]] | None = None  # the latest frame that was made ready for flow
     for frame in frames:
-        number = int(frame.time_s / unit_s + 1e-6)
+        number = unit_number(frame.time_s, unit_s)
         if current is not None and number != current.number:
             yield current
             current = None

@@ -38,7 +38,7 @@ from core.scores import FrameScores
 from tools.catalog import ROWS
 from tools.video.frame_bank import PARTS, Bank
 from tools.video.frame_features import FrameFeatures, Units
-from tools.video.part_numbers import counted, median_and_tail, part_numbers
+from tools.video.part_numbers import Usual, counted, median_and_tail, part_numbers
 from tools.video.repeats import Thumbnails
 from tools.video.unit_table import UnitTable
 
@@ -100,6 +100,11 @@ class FrameNovelty:
         """True when normal clips were given; then scores count spreads of held-out normals, else of the video itself."""
         return self._bank is not None
 
+    @property
+    def learned(self) -> tuple[Bank, dict[str, Usual]] | None:
+        """What normal clips taught: the units to compare with, and each part's usual numbers; None without normal clips."""
+        return None if self._bank is None else (self._bank, self._usual)
+
     def fit(self, normal: Sequence[Sample]) -> Self:
         """Learn from normal clips.
 
@@ -107,10 +112,10 @@ class FrameNovelty:
             BadInput: no clip, or not clips.
         """
         clips = _clips(normal)
-        every = max(1, int(np.ceil(sum(self._features.expected(clip) for clip in clips) / self.bank_units)))
+        every = max(1, int(np.ceil(sum(self.features.expected(clip) for clip in clips) / self.bank_units)))
         batches: list[tuple[int, Units]] = []
         for number, clip in enumerate(clips):
-            batches += [(number, units) for units in self._features.read(clip, every=every)]
+            batches += [(number, units) for units in self.features.read(clip, every=every)]
             step("normal clips learned", number + 1, len(clips))
         if not batches:
             raise BadInput(f"{NAME}: none of the {len(clips)} normal clips has a frame that can be decoded.")
@@ -144,7 +149,7 @@ class FrameNovelty:
         from tools.video.inspection import Inspection
 
         return Inspection(
-            clip, self._features, self._bank, usual=self._usual or None, share=self.share, bank_units=self.bank_units,
+            clip, self.features, self._bank, usual=self._usual or None, share=self.share, bank_units=self.bank_units,
             exclusion_s=self.exclusion_s,
         )  # fmt: skip
 
@@ -155,7 +160,7 @@ class FrameNovelty:
         Raises:
             BadInput: no frame can be decoded.
         """
-        if self._features.expected(clip) <= self.bank_units:
+        if self.features.expected(clip) <= self.bank_units:
             return self._score_clip(clip)
         inspection = self.inspect(clip)
         inspection.skim()
@@ -213,7 +218,8 @@ class FrameNovelty:
         return loaded
 
     @cached_property
-    def _features(self) -> FrameFeatures:
+    def features(self) -> FrameFeatures:
+        """What reads the units of a video."""
         return FrameFeatures(encoder=self._encoder, unit_s=self.unit_s, flow_side=self.flow_side)
 
     @cached_property
@@ -223,12 +229,12 @@ class FrameNovelty:
         return PatchEncoder(side=self.side, strides=(8, 16), device=self.device)
 
     def _score_clip(self, clip: VideoClip) -> FrameScores:
-        if self._features.expected(clip) > self.bank_units:
+        if self.features.expected(clip) > self.bank_units:
             inspection = self.inspect(clip)
             inspection.refine()
             return inspection.scores()
         seen = Thumbnails()
-        batches: Iterable[Units] = self._features.read(clip, watch=seen.watch)
+        batches: Iterable[Units] = self.features.read(clip, watch=seen.watch)
         alone = self._bank is None
         if alone:  # short: all units are compared with all
             batches = list(batches)
@@ -236,7 +242,7 @@ class FrameNovelty:
                 raise BadInput(f"video {clip.name!r}: no frame could be decoded; try another file.")
         bank = self._bank or Bank.of([(0, units) for units in batches])
         round_s, scenes = (seen.round_s(), seen.scenes()) if alone else (None, None)
-        expected = self._features.expected(clip)
+        expected = self.features.expected(clip)
         table = UnitTable()
         for units in batches:
             if scenes is not None:
@@ -250,7 +256,7 @@ class FrameNovelty:
         if not len(table):
             raise BadInput(f"video {clip.name!r}: no frame could be decoded; try another file.")
         scenes = seen.scenes() if scenes is None else scenes
-        return table.scores(clip, self._features.unit_of(clip), scenes, usual=self._usual or None, round_s=round_s)
+        return table.scores(clip, self.features.unit_of(clip), scenes, usual=self._usual or None, round_s=round_s)
 
 
 def _clips(batch: Sequence[Any]) -> list[VideoClip]:

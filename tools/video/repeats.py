@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.samples import Frame
-from tools.video.scenes import SIDE, Scenes, scenes_of
+from tools.video.scenes import Scenes, scenes_of, thumbnail
 
 RUNNING_S = 2.0
 """Length of the running mean that is taken off."""
@@ -40,17 +40,13 @@ class Thumbnails:
 
     def watch(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """The same frames; each leaves its small picture here."""
-        import cv2
-
         latest = -np.inf
         for frame in frames:
             if self.least_s and abs(frame.time_s - latest) < self.least_s - 1e-9:
                 yield frame
                 continue
             latest = frame.time_s
-            grey = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
-            small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-            self.pictures.append(small.ravel().astype(np.float16))  # an hour of 25 pictures a second is 100 MB
+            self.pictures.append(thumbnail(frame.rgb).astype(np.float16))  # an hour of 25 pictures a second is 100 MB
             self.seconds.append(frame.time_s)
             yield frame
 

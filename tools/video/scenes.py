@@ -80,13 +80,13 @@ def scenes_of(seconds: NDArray[np.float64], pictures: NDArray[np.floating]) -> S
     length = float(seconds[-1] - seconds[0]) if len(seconds) else 0.0
     if len(seconds) < 4 or length < 2 * AROUND_S:
         return Scenes((), (0,), (length,))
-    jumps = [jump for jump in _jumps(seconds, pictures) if _everywhere(pictures, jump, _width(seconds))]
+    jumps = jumps_in(seconds, pictures)
     edges = [0, *jumps, len(seconds)]
     means: list[NDArray[np.float64]] = []
     numbers: list[int] = []
     spent: list[float] = []
     for first, last in pairwise(edges):
-        mean = _unit(_mean(pictures[first:last]))
+        mean = unit(_mean(pictures[first:last]))
         known = [number for number, other in enumerate(means) if float(mean @ other) >= SAME]
         if not known:
             means.append(mean)
@@ -97,6 +97,19 @@ def scenes_of(seconds: NDArray[np.float64], pictures: NDArray[np.floating]) -> S
     kept = [index for index in range(len(jumps)) if numbers[index] != numbers[index + 1]]  # a jump within a scene is none
     times = tuple(round(float(seconds[jumps[index]]), 3) for index in kept)
     return Scenes(times, (numbers[0], *(numbers[index + 1] for index in kept)), tuple(spent))
+
+
+def thumbnail(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The small grey picture (P,) of a frame (H, W, 3)."""
+    import cv2
+
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return np.asarray(cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).ravel(), dtype=np.float32)
+
+
+def jumps_in(seconds: NDArray[np.float64], pictures: NDArray[np.floating]) -> list[int]:
+    """Numbers of the pictures that are the first after a jump."""
+    return [jump for jump in _jumps(seconds, pictures) if _everywhere(pictures, jump, _width(seconds))]
 
 
 def _jumps(seconds: NDArray[np.float64], pictures: NDArray[np.floating]) -> list[int]:
@@ -124,18 +137,18 @@ def _changes(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Loss of correlation across each of some successive frames, and from the frame before to it."""
     start = int(at[0]) - width
-    even = _standard(pictures[start : int(at[-1]) + width])
+    even = standard(pictures[start : int(at[-1]) + width])
     summed = np.concatenate([np.zeros((1, even.shape[1])), np.cumsum(even, axis=0)])
     here = at - start
     before, after = summed[here] - summed[here - width], summed[here + width] - summed[here]
-    return 1 - (_unit(before) * _unit(after)).sum(axis=1), 1 - (even[here - 1] * even[here]).sum(axis=1)
+    return 1 - (unit(before) * unit(after)).sum(axis=1), 1 - (even[here - 1] * even[here]).sum(axis=1)
 
 
 def _mean(pictures: NDArray[np.floating]) -> NDArray[np.float64]:
     """Mean of the standardised pictures."""
     if len(pictures) <= ROWS:
-        return np.asarray(_standard(pictures).mean(axis=0))
-    sums = [_standard(pictures[row : row + ROWS]).sum(axis=0) for row in range(0, len(pictures), ROWS)]
+        return np.asarray(standard(pictures).mean(axis=0))
+    sums = [standard(pictures[row : row + ROWS]).sum(axis=0) for row in range(0, len(pictures), ROWS)]
     return np.asarray(np.sum(sums, axis=0) / len(pictures))
 
 
@@ -151,7 +164,7 @@ def _everywhere(pictures: NDArray[np.floating], jump: int, width: int) -> bool:
         for first, last in ((jump - width, jump), (jump, jump + width))
     )
     told = np.maximum(before.std(axis=1), after.std(axis=1)) > FLAT
-    alike = [_unit(side - side.mean(axis=1, keepdims=True)) for side in (before, after)]
+    alike = [unit(side - side.mean(axis=1, keepdims=True)) for side in (before, after)]
     lost = (alike[0] * alike[1]).sum(axis=1) < LOST
     return bool(told.any()) and float(lost[told].mean()) >= EVERYWHERE
 
@@ -162,11 +175,12 @@ def _blocks(picture: NDArray[np.float64]) -> NDArray[np.float64]:
     return picture.reshape(BLOCKS, edge, BLOCKS, edge).transpose(0, 2, 1, 3).reshape(BLOCKS * BLOCKS, edge * edge)
 
 
-def _standard(pictures: NDArray[np.floating]) -> NDArray[np.float64]:
+def standard(pictures: NDArray[np.floating]) -> NDArray[np.float64]:
     """Pictures less their mean, of length 1."""
     pictures = pictures.astype(np.float32)
-    return _unit(pictures.astype(np.float64) - pictures.mean(axis=1, keepdims=True))
+    return unit(pictures.astype(np.float64) - pictures.mean(axis=1, keepdims=True))
 
 
-def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of length 1."""
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12))
