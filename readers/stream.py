@@ -6,6 +6,7 @@ All give `core.samples.Frame`s in order of time, from 0, shrunk and thinned to w
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ from readers.network import NetworkStream, is_address
 MAX_SIDE = 640
 """Longest side of the frames in pixels: enough to recognise a person, and a second of them takes 10 MB."""
 APART_S = 0.06
+
+_DEVICE = re.compile(r"/dev/video(\d+)")
 
 StreamKind: TypeAlias = Literal["network", "camera", "folder", "file"]
 
@@ -107,10 +110,10 @@ class PlayedFile:
 
 
 class Camera:
-    """A camera of this machine, by its device path.
+    """A camera of this machine, by its device path (/dev/video0, or a link to it).
 
     Raises:
-        BadInput: it cannot be opened, or gives no picture.
+        BadInput: it is no camera, cannot be opened, or gives no picture.
     """
 
     def __init__(self, path: Path, *, max_side: int | None, apart_s: float, stop: Event) -> None:
@@ -118,8 +121,13 @@ class Camera:
 
         self.name = shown_name(path)
         self._max_side, self._apart_s, self._stop = max_side, apart_s, stop
-        self._camera = cv2.VideoCapture(str(path), cv2.CAP_V4L2)
+        numbered = _DEVICE.fullmatch(str(path.resolve()))
+        if numbered is None:
+            raise BadInput(f"{self.name}: expected a camera like /dev/video0, got another device.")
+        loud = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong is said below
+        self._camera = cv2.VideoCapture(int(numbered[1]), cv2.CAP_V4L2)
         there = self._camera.isOpened() and self._camera.grab()
+        cv2.utils.logging.setLogLevel(loud)
         if not there:
             self._camera.release()
             raise BadInput(f"{self.name}: the camera gives no picture; is it a camera, and does no other program use it?")
