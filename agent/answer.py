@@ -389,6 +389,16 @@ def _small_talk(material: Material) -> list[str]:
     return ["Hello. Drop in files and ask what is wrong with them."]
 
 
+def _export(material: Material) -> list[str]:
+    """How to take the answer along, and a moment of a video, if there is one."""
+    told = ["Download the report of this chat with the report button, or run `telltale report` with this chat's name."]
+    if any(inv.kind == "video" for inv in material.investigations):
+        told.append(
+            "A moment is saved as a video of its own by `telltale clip FILE --from START --to END`, with a finding's times."
+        )
+    return told
+
+
 _TALK: dict[Intent, Callable[[Material], list[str]]] = {
     "help": _help,
     "greeting": _small_talk,
@@ -396,9 +406,7 @@ _TALK: dict[Intent, Callable[[Material], list[str]]] = {
     "define_rule": lambda m: [],  # told by agent.rulings
     "undo": lambda m: ["There is nothing to undo: I keep evidence and never change files. Start a new chat to begin again."],
     "reset": lambda m: ["Start a new chat to begin again; this one keeps its evidence."],
-    "export": lambda m: [
-        "Download the report of this chat with the report button, or run `telltale report` with this chat's name."
-    ],
+    "export": _export,
 }
 
 

@@ -2,7 +2,8 @@
 
 Frame AUC is unsmoothed; micro pools the frames of all clips, macro averages clips that have both classes. Every detector's
 unit scores are copied to frames by the same nearest-unit rule. Events: `core.segments.extract_events` with the numbers stated in
-`tools.video.frame_novelty`, high threshold from the normal clips' held-out scores or, without normals, SELF_THRESHOLD.
+`tools.video.frame_novelty`, high threshold from the normal clips' held-out scores or, without normals, SELF_THRESHOLD. The live row scores
+each moment from what came before it (a jump of the camera: 0.8 s later); self-referenced, these clips are shorter than its warm-up.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from metrics.ranking import auroc
 from tools.video.frame_bank import Bank
 from tools.video.frame_features import FrameFeatures
 from tools.video.frame_novelty import LOW_SHARE, MERGE_GAP_S, MIN_LENGTH_S, SELF_THRESHOLD, SIGMA_S, FrameNovelty
+from tools.video.live import LiveNovelty
 from tools.video.object_cubes import CubeReader
 from tools.video.state import STATE
 
@@ -69,6 +71,9 @@ def _avenue(data: Path, quick: bool) -> Iterator[Row]:
     reference = detector.reference_scores()
     high = from_reference(reference).threshold
     yield _novelty_row("avenue", "frame_novelty with normals", test, scored, high, cost.seconds, cost.peak_mb)
+    with measured() as cost:
+        curves = [_live(detector, one.clip) for one in test]
+    yield _frame_row("avenue", "frame_novelty live, causal", test, per_frame(test, curves), cost.seconds, cost.peak_mb)
     for part in ("appearance", "motion"):
         values = per_frame(test, [(score.seconds, score.parts[part]) for score in scored])
         yield _frame_row("avenue", f"frame_novelty with normals, {part} alone", test, values)
@@ -322,6 +327,15 @@ def pointing(score: FrameScores, one: LabelledClip) -> float:
         x, y = int((box[0] + box[2]) / 2), int((box[1] + box[3]) / 2)
         hits.append(bool(one.masks[frame][max(0, y - 20) : y + 21, max(0, x - 20) : x + 21].any()))
     return float(np.mean(hits)) if hits else float("nan")
+
+
+def _live(detector: FrameNovelty, clip: VideoClip) -> Curve:
+    """The clip's scores from the past only, unsmoothed; a moment at a jump of the camera, which is not judged, keeps the score before."""
+    units = list(LiveNovelty(detector, fps=clip.fps).follow(clip.frames()))
+    scores: list[float] = []
+    for unit in units:
+        scores.append(unit.score if unit.valid else scores[-1] if scores else 0.0)
+    return np.array([unit.second for unit in units]), np.array(scores)
 
 
 def _z(part: NDArray[np.float32]) -> NDArray[np.float64]:

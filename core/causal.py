@@ -5,9 +5,9 @@ is smoothed by what came before only: y ← a·s + (1 − a)·y with a = 1 − e
 (`open_units`) with y ≥ `high`, and closes when y has been below `low` for two seconds (`close_s`).
 
 Ours: an opened event begins where the unbroken run of units with y ≥ `low` that led to it began, as `core.segments` grows an event
-backwards; it ends with the last such unit. A unit that was not judged (invalid, NaN) leaves y as it is, counts as below, and no two units
-across it are in a row; y then moves on by the time that has passed. Where nothing comes for longer than both `close_s` and two units, an
-open event is closed: nobody saw how it went on.
+backwards; it ends with the last such unit whose own score s was that high too, since after a strong event y takes seconds to fade. A unit
+that was not judged (invalid, NaN) leaves y as it is, counts as below, and no two units across it are in a row; y then moves on by the
+time that has passed. Where nothing comes for longer than both `close_s` and two units, an open event is closed: nobody saw how it went on.
 """
 
 from __future__ import annotations
@@ -56,10 +56,14 @@ Change: TypeAlias = Opened | Closed
 
 @dataclass(eq=False)
 class _Run:
-    """Units at or above the low threshold without a break; `dip`s are units below it that a later unit may make part of the event."""
+    """Units at or above the low threshold without a break.
+
+    `last_s` is the last of them, `end_s` the last whose own score was that high; what came since (`dip`) may yet become part of the event.
+    """
 
     start_s: float
     last_s: float
+    end_s: float
     peak_s: float
     peak: float
     total: float = 0.0
@@ -70,9 +74,12 @@ class _Run:
     def add(self, second: float, value: float) -> None:
         self.total, self.count = self.total + self.dip_total + value, self.count + self.dip_count + 1
         self.dip_total, self.dip_count = 0.0, 0
-        self.last_s = second
+        self.last_s = self.end_s = second
         if value > self.peak:
             self.peak, self.peak_s = value, second
+
+    def trail(self, value: float) -> None:
+        self.dip_total, self.dip_count = self.dip_total + value, self.dip_count + 1
 
 
 class CausalEvents:
@@ -154,13 +161,18 @@ class CausalEvents:
         self._in_a_row = self._in_a_row + 1 if value >= self.high else 0
         if value >= self.low:
             if self._run is None:
-                self._run = _Run(second - self.unit_s / 2, second, second, value)
-            self._run.add(second, value)
+                self._run = _Run(second - self.unit_s / 2, second, second, second, value)
+                self._run.add(second, value)
+            elif score >= self.low:
+                self._run.add(second, value)
+            else:
+                self._run.last_s = second
+                self._run.trail(value)
             if not self._open and self._in_a_row >= self.open_units:
                 self._open, self.count = True, self.count + 1
                 changes.append(Opened(number=self.count, start_s=self._run.start_s, at_s=second, score=value))
         elif self._open and self._run is not None:
-            self._run.dip_total, self._run.dip_count = self._run.dip_total + value, self._run.dip_count + 1
+            self._run.trail(value)
             changes += self._fade(second)
         else:
             self._run = None
@@ -194,7 +206,7 @@ class CausalEvents:
         run = self._run
         assert run is not None
         closed = Closed(
-            number=self.count, start_s=run.start_s, end_s=run.last_s + self.unit_s / 2, peak_s=run.peak_s, peak=run.peak,
+            number=self.count, start_s=run.start_s, end_s=run.end_s + self.unit_s / 2, peak_s=run.peak_s, peak=run.peak,
             mean=run.total / run.count, units=run.count, at_s=second, cut=cut,
         )  # fmt: skip
         self._forget()

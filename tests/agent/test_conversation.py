@@ -67,6 +67,12 @@ def test_every_claim_of_every_answer_resolves(kind: str, sessions: dict[str, Ses
         assert_only_fixed_texts_stand_without_evidence(reply, own)
 
 
+@pytest.mark.parametrize("question", ["export the clip", "save that moment as a video"])
+def test_a_chat_about_a_video_says_how_a_moment_is_saved(question: str, sessions: dict[str, Session]) -> None:
+    assert "telltale clip FILE --from START --to END" in ask(sessions["video"], question).answer
+    assert "telltale clip" not in ask(sessions["series"], question).answer
+
+
 @pytest.mark.skipif(TIER != "embedded", reason="a language model takes its own time")
 @pytest.mark.parametrize("kind", FILES)
 def test_a_follow_up_on_cached_evidence_is_quick(kind: str, sessions: dict[str, Session]) -> None:

@@ -53,14 +53,16 @@ def by_hand(seconds, scores, valid, *, unit_s, high, low, tau_s, open_units, clo
         first = i
         while first - 1 >= (found[-1][4] if found else 0) and together[first] and y.get(first - 1, -math.inf) >= low:
             first -= 1
-        last, end = i, None
+        high_enough = [k for k in range(first + 1, i + 1) if scores[k] >= low]
+        last, still, end = max([first, *high_enough]), i, None
         for k in range(i + 1, len(seconds)):
             if not together[k]:
                 end = k
                 break
             if y.get(k, -math.inf) >= low:
-                last = k
-            elif seconds[k] - seconds[last] >= close_s - 1e-6:
+                still = k
+                last = k if scores[k] >= low else last
+            elif seconds[k] - seconds[still] >= close_s - 1e-6:
                 end = k + 1
                 break
         inside = [y[k] for k in range(first, last + 1) if k in y]
@@ -155,6 +157,15 @@ def test_time_that_passes_without_units_closes_an_event():
     assert closed.cut
     assert not events.open
     assert events.elapse(9.0) == events.finish() == ()
+
+
+def test_a_strong_event_ends_when_its_own_scores_do():
+    opened, closed = run([0, 80, 80] + [0.0] * 40, finish=False)
+    assert closed.start_s == pytest.approx(0.2)
+    assert closed.end_s == pytest.approx(0.6)  # y is above `low` for two and a half seconds more
+    assert closed.at_s > 4.5
+    assert opened.at_s == pytest.approx(0.5)
+    assert closed.units == 2
 
 
 def test_slow_streams_have_events_too():

@@ -107,8 +107,8 @@ def test_skipped_frames_are_not_converted(tmp_path, monkeypatch):
     calls = []
     import readers.video
 
-    real = readers.video._rgb
-    monkeypatch.setattr(readers.video, "_rgb", lambda *a: calls.append(1) or real(*a))
+    real = readers.video.upright_rgb
+    monkeypatch.setattr(readers.video, "upright_rgb", lambda *a: calls.append(1) or real(*a))
     assert [f.number for f in clip.frames(step=20)] == [0, 20, 40]
     assert len(calls) == 3
     assert [f.number for f in clip.frames(step=7, start_s=1.0)] == [28, 35, 42, 49, 56]

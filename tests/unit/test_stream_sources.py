@@ -1,5 +1,6 @@
 """Live sources: addresses (against loopback servers), growing folders and played files; nothing secret is ever shown."""
 
+import collections
 import io
 import logging
 import os
@@ -455,9 +456,9 @@ def test_a_camera_gives_frames_until_it_is_unplugged(stop, monkeypatch):
     monkeypatch.setattr(cv2, "VideoCapture", lambda number, api: fake)
     monkeypatch.setattr("pathlib.Path.is_char_device", lambda self: True)
     stream, kind = open_stream("/dev/video7", stop=stop, max_side=32, apart_s=0.0)
-    frames = []
+    frames, given = [], stream.frames()
     with pytest.raises(BadInput, match="still plugged in"):
-        frames.extend(stream.frames())
+        collections.deque((frames.append(frame) for frame in given), maxlen=0)
     assert (kind, stream.fps, len(frames), fake.released) == ("camera", None, 3, True)
     assert frames[0].rgb.shape == (24, 32, 3)
     assert frames[0].rgb[0, 0].tolist() == [200, 20, 10]
