@@ -18,7 +18,12 @@ says so.
 """
 
 
-TITLES = {"video_bags": "Videos labelled as a whole", "image_gpu": "Image systems on a GPU", "mad_bench": "Severity (MAD-Bench)"}
+TITLES = {
+    "video_bags": "Videos labelled as a whole",
+    "video_events": "Events, falls and keyframes of videos",
+    "image_gpu": "Image systems on a GPU",
+    "mad_bench": "Severity (MAD-Bench)",
+}
 """Headings of suites whose name alone does not say what they measure."""
 
 
