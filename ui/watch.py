@@ -103,6 +103,7 @@ def run_watch(
     try:
         if hook is not None and (warning := hook.warning()) is not None:
             say(warning)
+        _load(detector)
         stream, kind = open_stream(source, stop=stop, say=say, speed=speed)
         folder, prefix = evidence_folder(stream.name, clips)
         say(
@@ -130,6 +131,18 @@ def run_watch(
         f"{done.left_out:,} left out{hint}"
     )
     return done
+
+
+def _load(detector: FrameNovelty) -> None:
+    """Load networks and make the comparison ready, so that the stream's first units do not wait for it."""
+    import numpy as np
+
+    from core.samples import Frame
+    from tools.video.live import LiveNovelty
+
+    blank = np.zeros((360, 640, 3), np.uint8)
+    for _ in LiveNovelty(detector).follow(Frame(number, number / 10, blank) for number in range(2)):
+        pass
 
 
 @contextmanager
