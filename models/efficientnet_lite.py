@@ -83,7 +83,8 @@ def sizes_as_they_come(x: Tensor) -> Iterator[None]:
     """While this lasts, convolutions of a CUDA tensor are done without cuDNN.
 
     cuDNN plans every convolution anew for every size of picture, which took 1.4 s a size for this network on an H200; PyTorch's own
-    convolutions took 8 ms the first time and 4.9 ms from then on (cuDNN, once planned: 4.2 ms). Photos of one line differ in size.
+    convolutions took 8 ms the first time and 4.9 ms from then on (cuDNN, once planned: 4.2 ms; of 32 pictures of one size together 0.09
+    instead of 0.41 ms each). Photos of one line differ in size.
     """
     if not x.is_cuda:
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,7 +127,7 @@ def models_relate(
 
     title, folder = find_model(name)
     check_folder(folder)
-    videos = _videos(clips)
+    videos = list(_samples(clips, "video", "videos"))
     try:
         with watching(print_progress):
             adapter, losses = train_adapter(load_vlm(folder), videos, effort=Effort(steps=steps, epochs=epochs))
@@ -153,19 +154,11 @@ def _photos(paths: list[Path]) -> list[Any]:
     """
     from itertools import islice
 
-    from readers.open import open_all
-
-    opened = open_all(paths)
-    for refusal in opened.refused:
-        raise BadInput(refusal.message)
-    for source in opened.sources:
-        if source.kind != "image":
-            raise BadInput(f"{source.name!r} was read as {source.kind}: expected photos of good parts.")
-    return [sample.pixels for sample in islice((s for source in opened.sources for s in source.samples), MOST_GOOD)]  # type: ignore[union-attr]
+    return [sample.pixels for sample in islice(_samples(paths, "image", "photos of good parts"), MOST_GOOD)]
 
 
-def _videos(paths: list[Path]) -> list[Any]:
-    """The clips among files and folders.
+def _samples(paths: list[Path], kind: str, expected: str) -> Iterator[Any]:
+    """The samples of files and folders that all hold data of one kind.
 
     Raises:
         BadInput: something else is among them.
@@ -176,9 +169,10 @@ def _videos(paths: list[Path]) -> list[Any]:
     for refusal in opened.refused:
         raise BadInput(refusal.message)
     for source in opened.sources:
-        if source.kind != "video":
-            raise BadInput(f"{source.name!r} was read as {source.kind}: expected videos.")
-    return [sample for source in opened.sources for sample in source.samples]
+        if source.kind != kind:
+            raise BadInput(f"{source.name!r} was read as {source.kind}: expected {expected}.")
+    for source in opened.sources:
+        yield from source.samples
 
 
 def _embedded() -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.investigation import Investigation
+from agent.narration.sight import Kept
 from core.samples import VideoClip
 from core.settings import choice
 from readers.open import Source
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
 
     from agent.narration.scene import Scene
+    from models.chat.local_vlm import LocalVlm
     from models.relation_adapter import RelationAdapter
 
 log = logging.getLogger(__name__)
@@ -44,10 +46,10 @@ def told_clip(
 
 
 class ChangeReader:
-    """Relation encoders of local models, each read once and again when it was trained anew."""
+    """Puts what a relation encoder makes of an event before a local model."""
 
     def __init__(self) -> None:
-        self._read: dict[tuple[Path, int], RelationAdapter | None] = {}
+        self.kept: Kept[RelationAdapter] = Kept("relations.safetensors", _read_encoder)
 
     def before(self, model: BaseChatModel, scene: Scene) -> BaseChatModel:
         """The model with the changes of the scene's event before its prompts, or the model as it is."""
@@ -56,7 +58,7 @@ class ChangeReader:
         if not isinstance(model, LocalVlm) or scene.clip is None or choice("relations", RELATIONS) != "all":
             return model
         try:
-            adapter = self._adapter(model, scene.folder)
+            adapter = self.kept.of(model, scene.folder)
             told = scene.clip() if adapter is not None else None
             if adapter is None or told is None:
                 return model
@@ -73,20 +75,8 @@ class ChangeReader:
             return model
         return model.bind(prefix=prefix)  # type: ignore[return-value]
 
-    def _adapter(self, model: Any, home: Path) -> RelationAdapter | None:
-        """The relation encoder kept for a model under TELLTALE_HOME, if there is one.
 
-        Raises:
-            BadInput: it is damaged, or was made for a model of another width.
-        """
-        from models.anomaly_adapter.store import adapter_folder
-        from models.relation_adapter import WEIGHTS, load
+def _read_encoder(folder: Path, model: LocalVlm) -> RelationAdapter:
+    from models.relation_adapter import load
 
-        folder = adapter_folder(home, model.folder)
-        if not (folder / WEIGHTS).is_file():
-            return None
-        key = folder, (folder / WEIGHTS).stat().st_mtime_ns
-        if key not in self._read:
-            self._read[key] = None  # one that cannot be read is not tried again
-            self._read[key] = load(folder, model.load())
-        return self._read[key]
+    return load(folder, model.load())

@@ -7,9 +7,9 @@ model is asked as it is: an adapter never stands between a question and its answ
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
     from agent.narration.scene import Scene
     from models.anomaly_adapter.adapter import AnomalyAdapter
+    from models.chat.local_vlm import LocalVlm
 
 log = logging.getLogger(__name__)
 Pixels: TypeAlias = NDArray[np.uint8]
+_Adapter = TypeVar("_Adapter")
 
 
 def told_photo(investigations: Sequence[Investigation], sources: Sequence[Source], told: Collection[str]) -> Pixels | None:
@@ -46,11 +48,41 @@ def told_photo(investigations: Sequence[Investigation], sources: Sequence[Source
     return photo.pixels if isinstance(photo, ImageSample) else None
 
 
+class Kept(Generic[_Adapter]):
+    """What was trained for local models and is kept under TELLTALE_HOME, each read once and again when it was trained anew.
+
+    Args:
+        weights: name of the file that says that there is one.
+        load: reads it from its folder, for a model.
+    """
+
+    def __init__(self, weights: str, load: Callable[[Path, LocalVlm], _Adapter]) -> None:
+        self._weights, self._load = weights, load
+        self._read: dict[tuple[Path, int], _Adapter | None] = {}
+
+    def of(self, model: LocalVlm, home: Path) -> _Adapter | None:
+        """What is kept for a model; None where there is nothing.
+
+        Raises:
+            BadInput: it is damaged, or was made for a model of another width.
+        """
+        from models.anomaly_adapter.store import adapter_folder
+
+        folder = adapter_folder(home, model.folder)
+        if not (folder / self._weights).is_file():
+            return None
+        key = folder, (folder / self._weights).stat().st_mtime_ns
+        if key not in self._read:
+            self._read[key] = None  # one that cannot be read is not tried again
+            self._read[key] = self._load(folder, model)
+        return self._read[key]
+
+
 class MapReader:
-    """Adapters of local models, each read once and again when it was trained anew."""
+    """Puts the map of an anomaly adapter before a local model."""
 
     def __init__(self) -> None:
-        self._read: dict[tuple[Path, int], AnomalyAdapter | None] = {}
+        self.kept: Kept[AnomalyAdapter] = Kept("adapter.safetensors", _read_adapter)
 
     def before(self, model: BaseChatModel, scene: Scene) -> BaseChatModel:
         """The model with the map of the scene's photo before its prompts, or the model as it is."""
@@ -59,7 +91,7 @@ class MapReader:
         if not isinstance(model, LocalVlm) or scene.photo is None:
             return model
         try:
-            adapter = self._adapter(model, scene.folder)
+            adapter = self.kept.of(model, scene.folder)
             pixels = scene.photo() if adapter is not None else None
             if adapter is None or pixels is None:
                 return model
@@ -72,19 +104,8 @@ class MapReader:
             return model
         return model.bind(prefix=prefix)  # type: ignore[return-value]
 
-    def _adapter(self, model: Any, home: Path) -> AnomalyAdapter | None:
-        """The adapter kept for a model under TELLTALE_HOME, if there is one.
 
-        Raises:
-            BadInput: it is damaged, or was made for a model of another width.
-        """
-        from models.anomaly_adapter.store import WEIGHTS, adapter_folder, load
+def _read_adapter(folder: Path, model: LocalVlm) -> AnomalyAdapter:
+    from models.anomaly_adapter.store import load
 
-        folder = adapter_folder(home, model.folder)
-        if not (folder / WEIGHTS).is_file():
-            return None
-        key = folder, (folder / WEIGHTS).stat().st_mtime_ns
-        if key not in self._read:
-            self._read[key] = None  # one that cannot be read is not tried again
-            self._read[key] = load(folder, model.load(), device=model.device)
-        return self._read[key]
+    return load(folder, model.load(), device=model.device)

@@ -48,7 +48,7 @@ def test_an_adapter_is_trained_and_kept(
     kept = tmp_path / "home" / "adapters" / "tiny"
     assert sorted(path.name for path in kept.iterdir()) == ["adapter.json", "adapter.safetensors"]
     assert "Adapter for tiny from 4 photos of good parts" in said
-    adapter = MapReader()._adapter(open_local(str(tmp_path / "tiny"), device="cpu"), tmp_path / "home")
+    adapter = MapReader().kept.of(open_local(str(tmp_path / "tiny"), device="cpu"), tmp_path / "home")
     assert adapter is not None
 
 
@@ -84,7 +84,7 @@ def test_a_relation_encoder_is_trained_and_kept(
     kept = tmp_path / "home" / "adapters" / "tiny"
     assert sorted(path.name for path in kept.iterdir()) == ["relations.json", "relations.safetensors"]
     assert "Relation encoder for tiny from 1 videos" in said
-    assert ChangeReader()._adapter(open_local(str(tmp_path / "tiny"), device="cpu"), tmp_path / "home") is not None
+    assert ChangeReader().kept.of(open_local(str(tmp_path / "tiny"), device="cpu"), tmp_path / "home") is not None
     code, said = run(capsys, "models", "relate", tmp_path / "tiny", SAMPLES / "pump.csv")
     assert code == 2
     assert "expected videos" in said

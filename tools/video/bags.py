@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import BadInput
+from core.samples import VideoClip
 
 if TYPE_CHECKING:
-    from tools.video.frame_features import Units
+    from tools.video.frame_features import FrameFeatures, Units
 
 SEGMENTS = 32
 PARTS = 3
@@ -76,6 +77,19 @@ def piece_features(units: Units) -> NDArray[np.float32]:
         np.concatenate([move.mean(dim=(1, 2)).cpu().numpy(), move.amax(dim=(1, 2)).cpu().numpy()], axis=1),
     )
     return np.asarray(np.concatenate([unit_rows(part) for part in parts], axis=1) / PARTS**0.5, np.float32)
+
+
+def clip_pieces(features: FrameFeatures, clip: VideoClip) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]:
+    """Features (n, C), centres in seconds and frame numbers of a clip's units.
+
+    Raises:
+        BadInput: no frame can be decoded.
+    """
+    units = list(features.read(clip))
+    if not units:
+        raise BadInput(f"video {clip.name!r}: no frame could be decoded; try another file.")
+    seconds, frames = (np.concatenate([getattr(some, name) for some in units]) for name in ("seconds", "frame_index"))
+    return np.concatenate([piece_features(some) for some in units]), seconds, frames
 
 
 def read_bag(path: Path, *, abnormal: bool) -> Bag:

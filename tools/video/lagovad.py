@@ -25,7 +25,7 @@ from core.progress import step
 from core.samples import Sample, VideoClip
 from core.scores import FrameScores
 from tools.catalog import ROWS
-from tools.video.bags import piece_features
+from tools.video.bags import clip_pieces
 from tools.video.feature_lists import ListedVideo, pieces, read_list
 from tools.video.frame_features import FrameFeatures
 
@@ -146,10 +146,10 @@ class LaGoVAD:
         return self
 
     def redefined(self, definitions: str, normal: str | None = None) -> LaGoVAD:
-        """The same learned network under other definitions."""
+        """The same learned network under other definitions; what normal clips score under these is not known."""
         other = copy.copy(self)
         LaGoVAD.__init__(other, **{**parameters(self), "definitions": definitions, "normal": normal or self.normal})
-        other._network, other._reference = self._network, self._reference
+        other._network, other._reference = self._network, np.zeros(0, np.float32)
         return other
 
     def score(self, batch: Sequence[Sample]) -> list[FrameScores]:
@@ -304,13 +304,7 @@ class LaGoVAD:
 
     def units(self, clip: VideoClip) -> tuple[Vectors, NDArray[np.float64], NDArray[np.int64]]:
         """Features (n, C), centres in seconds and frame numbers of a clip's units."""
-        if self.encoder != EMBEDDED:
-            return self._frames(clip)
-        units = list(self._features.read(clip))
-        if not units:
-            raise BadInput(f"video {clip.name!r}: no frame could be decoded; try another file.")
-        seconds, frames = (np.concatenate([getattr(some, name) for some in units]) for name in ("seconds", "frame_index"))
-        return np.concatenate([piece_features(some) for some in units]), seconds, frames
+        return clip_pieces(self._features, clip) if self.encoder == EMBEDDED else self._frames(clip)
 
     def _frames(self, clip: VideoClip) -> tuple[Vectors, NDArray[np.float64], NDArray[np.int64]]:
         seconds, numbers, vectors = [], [], []

@@ -24,7 +24,7 @@ from core.progress import step
 from core.samples import Sample, VideoClip
 from core.scores import FrameScores
 from tools.catalog import ROWS
-from tools.video.bags import Bag, piece_features, require_alike, segments
+from tools.video.bags import Bag, clip_pieces, require_alike, segments
 from tools.video.frame_features import FrameFeatures
 
 if TYPE_CHECKING:
@@ -179,11 +179,7 @@ class MILRanking:
 
     def pieces(self, clip: VideoClip) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]:
         """Features (n, C), centres in seconds and frame numbers of a clip's units."""
-        units = list(self._features.read(clip))
-        if not units:
-            raise BadInput(f"video {clip.name!r}: no frame could be decoded; try another file.")
-        seconds, frames = (np.concatenate([getattr(some, name) for some in units]) for name in ("seconds", "frame_index"))
-        return np.concatenate([piece_features(some) for some in units]), seconds, frames
+        return clip_pieces(self._features, clip)
 
     def _learned(self, bags: Sequence[Bag]) -> SegmentRanker:
         import torch
