@@ -28,6 +28,7 @@ from core.errors import BadInput
 from core.samples import Frame, VideoClip
 from core.scores import FrameScores
 from core.segments import Segment, extract_events
+from metrics.events import temporal_iou
 from metrics.ranking import auroc
 from tools.video.frame_bank import Bank
 from tools.video.frame_features import FrameFeatures
@@ -292,7 +293,7 @@ def _novelty_row(
     for one, score in zip(test, scored, strict=True):
         events = events_of(score, high)
         top = max(events, key=lambda event: event.peak, default=None)
-        more[f"tiou_top_event {one.clip.name}"] = 0.0 if top is None else temporal_iou(top, one)
+        more[f"tiou_top_event {one.clip.name}"] = 0.0 if top is None else temporal_iou((top.start_s, top.end_s), one.segments)
         more[f"events {one.clip.name}"] = float(len(events))
         if one.masks is not None:
             more[f"box_centre_in_mask {one.clip.name}"] = pointing(score, one)
@@ -306,15 +307,6 @@ def events_of(score: FrameScores, high: float) -> list[Segment]:
         score.seconds, score.scores, unit_s=score.unit_s, high=high, low=LOW_SHARE * high, sigma_s=SIGMA_S,
         merge_gap_s=MERGE_GAP_S, min_length_s=MIN_LENGTH_S, valid=score.valid,
     )  # fmt: skip
-
-
-def temporal_iou(event: Segment, one: LabelledClip) -> float:
-    """Temporal intersection over union with the best matching labelled stretch."""
-    best = 0.0
-    for start, end in one.segments:
-        shared = max(0.0, min(event.end_s, end) - max(event.start_s, start))
-        best = max(best, float(shared / (max(event.end_s, end) - min(event.start_s, start))))
-    return best
 
 
 def pointing(score: FrameScores, one: LabelledClip) -> float:

@@ -25,7 +25,7 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
 def _by_words(request: Request, source: Source, inv: Investigation | None, store: EvidenceStore) -> Iterator[Evidence]:
     if source.kind == "events":
         yield from logs.look_up(request, source, inv, store)
-    elif source.kind == "video" and (sequel := list(sequels.look_up(request, source, inv))):
+    elif source.kind == "video" and (sequel := list(sequels.look_up(request, source, inv, store))):
         yield from sequel
         return
     elif source.kind in ("series", "video"):

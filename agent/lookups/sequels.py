@@ -7,10 +7,13 @@ upright or low. Where the detector's event is meant, rows about who takes part i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from agent.evidence_store import EvidenceStore
+from agent.examine.video import frame_at
 from agent.investigation import Finding, Investigation
 from agent.lookups import judged
 from agent.lookups.found import made
@@ -20,6 +23,7 @@ from agent.question import Request
 from agent.reading.sequels import Sequel, sequel_of
 from agent.reading.sights import Asked
 from agent.rules.conditions import Predicate
+from core import draw
 from core.evidence import Evidence, Interval
 from core.samples import VideoClip
 from readers.open import Source
@@ -40,8 +44,10 @@ _SAYS_LITTLE = frozenset(("appears", "disappears", "overlaps", "in a crowd", "st
 _TOUCHES = ("contacts",)
 
 
-def look_up(request: Request, source: Source, inv: Investigation | None) -> Iterator[Evidence]:
-    """What a question around an act needs to know; nothing where it asks of none.
+def look_up(
+    request: Request, source: Source, inv: Investigation | None, store: EvidenceStore | None = None
+) -> Iterator[Evidence]:
+    """What a question around an act needs to know; nothing where it asks of none. `store` keeps a picture of the act.
 
     Raises:
         BadInput: the clip cannot be decoded.
@@ -55,15 +61,17 @@ def look_up(request: Request, source: Source, inv: Investigation | None) -> Iter
 
     log = clip_relations(clip)
     if asked.act is not None:
-        yield from _around_act(asked, scope, clip, log)
+        yield from _around_act(asked, scope, clip, log, store)
     elif asked.side == "contact":
-        yield _contacts(asked, scope, clip, log)
+        yield _contacts(asked, scope, clip, log, store)
     elif inv is not None and any(finding.abnormal for finding in inv.findings):
         worst = max((f for f in inv.findings if f.abnormal), key=lambda f: f.severity_score)
         yield from _around_event(asked, scope, worst, log)
 
 
-def _around_act(asked: Sequel, scope: Scope, clip: VideoClip, log: Sequence[Relation]) -> Iterator[Evidence]:
+def _around_act(
+    asked: Sequel, scope: Scope, clip: VideoClip, log: Sequence[Relation], store: EvidenceStore | None
+) -> Iterator[Evidence]:
     """The first time the act is in the log, and what the log tells of who did it; without it, why it cannot be told."""
     from tools.video.track_finder import find_tracks
 
@@ -79,7 +87,8 @@ def _around_act(asked: Sequel, scope: Scope, clip: VideoClip, log: Sequence[Rela
     rows = [row for row in log if row is not act and who & {one.id for one in (row.subject, row.object) if one is not None}]
     state = _state(find_tracks(clip), act, after=asked.side == "after")
     locus = Interval(sample=clip.name, start_s=round(act.t0_s, 2), end_s=round(act.t1_s, 2), peak_s=round(act.t0_s, 2))
-    yield _made(asked, scope, locus, rows, anchor=said(act), state=state, times=len(done))
+    found = _made(asked, scope, locus, rows, anchor=said(act), state=state, times=len(done))
+    yield replace(found, path=_picture(clip, act, store))
 
 
 def _around_event(asked: Sequel, scope: Scope, worst: Finding, log: Sequence[Relation]) -> Iterator[Evidence]:
@@ -92,7 +101,7 @@ def _around_event(asked: Sequel, scope: Scope, worst: Finding, log: Sequence[Rel
     yield _made(asked, scope, locus, rows, anchor="", state=None, times=1)
 
 
-def _contacts(asked: Sequel, scope: Scope, clip: VideoClip, log: Sequence[Relation]) -> Evidence:
+def _contacts(asked: Sequel, scope: Scope, clip: VideoClip, log: Sequence[Relation], store: EvidenceStore | None) -> Evidence:
     """What touches what, in the detector's events where there are any and near them."""
     spans = [(f.evidence.locus.start_s - 1.0, f.evidence.locus.end_s + 1.0) for f in scope.findings
              if isinstance(f.evidence.locus, Interval)]  # fmt: skip
@@ -105,7 +114,22 @@ def _contacts(asked: Sequel, scope: Scope, clip: VideoClip, log: Sequence[Relati
         "of": "video", "side": "contact", "asked": asked.said, "near": bool(spans), "times": len(near),
         "seen": [_row(row) for row in rows],
     }  # fmt: skip
-    return made("sequel", scope.source.name, locus, {**judged.known(scope), **facts})
+    picture = _picture(clip, max(rows, key=lambda row: row.strength), store) if rows else None
+    return made("sequel", scope.source.name, locus, {**judged.known(scope), **facts}, picture)
+
+
+def _picture(clip: VideoClip, act: Relation, store: EvidenceStore | None) -> str | None:
+    """The frame in the middle of an act with the boxes of who takes part in it; None without a store or a frame."""
+    times = sorted({box.time_s for box in act.boxes})
+    if store is None or not times:
+        return None
+    middle = times[len(times) // 2]
+    frame = frame_at(clip, middle)
+    if frame is None:
+        return None
+    scale = frame.rgb.shape[1] / clip.width
+    own = [tuple(scale * edge for edge in box.box) for box in act.boxes if box.time_s == middle]
+    return store.put_file(draw.png_bytes(draw.boxes(frame.rgb, own)), ".png")  # type: ignore[arg-type]
 
 
 def _made(

@@ -117,8 +117,12 @@ FALLS = DATA / "gmdcsa24_falls"
 def test_before_a_real_fall_somebody_stood_until_then(clip: str, fell_s: float, tmp_path: Path) -> None:
     """Labels: standing until the fall begins. Right within a second, or said to be unknown."""
     session = Session(home=tmp_path)
-    answer = ask(session, "what happened before he fell?", files=[FALLS / f"{clip}.mp4"]).answer
+    reply = ask(session, "what happened before he fell?", files=[FALLS / f"{clip}.mp4"])
+    answer, store = reply.answer, session._conversation._store
+    told = next(one for one in store.evidence(session.thread) if one.tool == "lookup_sequel")
     session.close()
+    assert told.path is not None
+    assert (store.home / told.path).is_file()
     [(fell, stood)] = re.findall(r"falls at ([\d.]+)–.*?upright at [\d.]+–([\d.]+) s", answer, re.DOTALL)
     assert abs(float(fell) - fell_s) <= 1.0
     assert abs(float(stood) - fell_s) <= 1.0

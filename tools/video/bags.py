@@ -9,21 +9,25 @@ Axes: pieces (n, C) float32 in time order; segments (32, C), rows of length 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import BadInput
-from core.samples import VideoClip
+from core.progress import step
+from core.samples import Sample, VideoClip
+from core.scores import FrameScores
 
 if TYPE_CHECKING:
     from tools.video.frame_features import FrameFeatures, Units
 
+Pieces: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]
+"""A clip's features (n, C), centres in seconds and frame numbers."""
 SEGMENTS = 32
 PARTS = 3
 """Appearance on average, appearance's spread over the picture, and motion."""
@@ -79,7 +83,7 @@ def piece_features(units: Units) -> NDArray[np.float32]:
     return np.asarray(np.concatenate([unit_rows(part) for part in parts], axis=1) / PARTS**0.5, np.float32)
 
 
-def clip_pieces(features: FrameFeatures, clip: VideoClip) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]:
+def clip_pieces(features: FrameFeatures, clip: VideoClip) -> Pieces:
     """Features (n, C), centres in seconds and frame numbers of a clip's units.
 
     Raises:
@@ -90,6 +94,32 @@ def clip_pieces(features: FrameFeatures, clip: VideoClip) -> tuple[NDArray[np.fl
         raise BadInput(f"video {clip.name!r}: no frame could be decoded; try another file.")
     seconds, frames = (np.concatenate([getattr(some, name) for some in units]) for name in ("seconds", "frame_index"))
     return np.concatenate([piece_features(some) for some in units]), seconds, frames
+
+
+def scored(
+    batch: Sequence[Sample], read: Callable[[VideoClip], Pieces], judge: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    unit_of: Callable[[VideoClip], float],
+) -> list[FrameScores]:  # fmt: skip
+    """Scores of clips, whose pieces are read and judged one clip after the other.
+
+    Args:
+        batch: clips.
+        read: a clip's features (n, C), centres in seconds and frame numbers.
+        judge: features to scores (n,).
+        unit_of: seconds per piece of a clip.
+    """
+    found = []
+    for number, clip in enumerate(batch, start=1):
+        assert isinstance(clip, VideoClip)
+        pieces, seconds, frames = read(clip)
+        found.append(
+            FrameScores(
+                sample=clip.name, seconds=seconds, scores=judge(pieces), unit_s=unit_of(clip), frame_index=frames,
+                valid=np.ones(len(seconds), np.bool_),
+            )
+        )  # fmt: skip
+        step("clips", number, len(batch))
+    return found
 
 
 def read_bag(path: Path, *, abnormal: bool) -> Bag:

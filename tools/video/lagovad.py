@@ -25,7 +25,7 @@ from core.progress import step
 from core.samples import Sample, VideoClip
 from core.scores import FrameScores
 from tools.catalog import ROWS
-from tools.video.bags import clip_pieces
+from tools.video.bags import clip_pieces, scored
 from tools.video.feature_lists import ListedVideo, pieces, read_list
 from tools.video.frame_features import FrameFeatures
 
@@ -162,18 +162,7 @@ class LaGoVAD:
         require_batch(batch, VideoClip, NAME)
         if self._network is None:
             raise NotFitted.of(NAME)
-        found = []
-        for number, clip in enumerate(batch, start=1):
-            assert isinstance(clip, VideoClip)
-            units, seconds, frames = self.units(clip)
-            found.append(
-                FrameScores(
-                    sample=clip.name, seconds=seconds, scores=self.score_units(units)[0], unit_s=self._seconds(clip),
-                    frame_index=frames, valid=np.ones(len(seconds), np.bool_),
-                )
-            )  # fmt: skip
-            step("clips", number, len(batch))
-        return found
+        return scored(batch, self.units, lambda units: self.score_units(units)[0], self._seconds)
 
     def score_units(self, units: Vectors) -> tuple[Vectors, Vectors]:
         """Scores (T,) of features (T, C), and the chance (T, N) of each definition, the normal one first.

@@ -24,7 +24,7 @@ from core.progress import step
 from core.samples import Sample, VideoClip
 from core.scores import FrameScores
 from tools.catalog import ROWS
-from tools.video.bags import Bag, clip_pieces, require_alike, segments
+from tools.video.bags import Bag, clip_pieces, require_alike, scored, segments
 from tools.video.frame_features import FrameFeatures
 
 if TYPE_CHECKING:
@@ -111,18 +111,7 @@ class MILRanking:
         require_batch(batch, VideoClip, NAME)
         if self._ranker is None:
             raise NotFitted.of(NAME)
-        found = []
-        for number, clip in enumerate(batch, start=1):
-            assert isinstance(clip, VideoClip)
-            pieces, seconds, frames = self.pieces(clip)
-            found.append(
-                FrameScores(
-                    sample=clip.name, seconds=seconds, scores=self.score_pieces(pieces), unit_s=self._features.unit_of(clip),
-                    frame_index=frames, valid=np.ones(len(seconds), np.bool_),
-                )
-            )  # fmt: skip
-            step("clips", number, len(batch))
-        return found
+        return scored(batch, self.pieces, self.score_pieces, self._features.unit_of)
 
     def score_pieces(self, pieces: NDArray[np.floating]) -> NDArray[np.float32]:
         """Scores (n,) of pieces of a video (n, C) float32 with rows of length 1.
