@@ -28,14 +28,15 @@ def avenue():
 
 @avenue_only
 def test_the_top_event_of_avenue_videos_overlaps_the_label(avenue):
-    from benchmarks.tasks_video import events_of, temporal_iou
+    from benchmarks.tasks_video import events_of
+    from metrics.events import temporal_iou
 
     detector, found = avenue
     high = from_reference(detector.reference_scores()).threshold
     overlaps = {}
     for name, (one, score) in found.items():
         top = max(events_of(score, high), key=lambda event: event.peak, default=None)
-        overlaps[name] = 0.0 if top is None else temporal_iou(top, one)
+        overlaps[name] = 0.0 if top is None else temporal_iou((top.start_s, top.end_s), one.segments)
     assert min(overlaps.values()) > 0.3, overlaps
 
 
@@ -58,15 +59,16 @@ def test_frames_of_avenue_videos_rank_above_chance(avenue):
 
 @ucf_only
 def test_the_bus_is_found_without_normal_clips_and_the_crossing_is_quiet():
-    from benchmarks.tasks_video import events_of, temporal_iou
+    from benchmarks.tasks_video import events_of
     from benchmarks.video_sets import ucf_clips
+    from metrics.events import temporal_iou
     from tools.video.frame_novelty import SELF_THRESHOLD, FrameNovelty
 
     for one in ucf_clips(DATA):
         events = events_of(FrameNovelty().score([one.clip])[0], SELF_THRESHOLD)
         if one.labels.any():
             assert len(events) == 1
-            assert temporal_iou(events[0], one) > 0.5
+            assert temporal_iou((events[0].start_s, events[0].end_s), one.segments) > 0.5
         else:
             assert events == []
 
