@@ -190,6 +190,9 @@ def _dark(clip: Any, time_s: float, *, max_side: int) -> Any:
 class _NoPeople:
     """Instead of the people detector, which need not run to know that it is asked."""
 
+    def __init__(self, **settings: Any) -> None:
+        pass
+
     def detect(self, picture: NDArray[np.uint8]) -> list[Any]:
         return []
 
