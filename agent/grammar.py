@@ -306,14 +306,20 @@ def _says_something(words: Sequence[str]) -> bool:
     return any(not w.isdigit() and w not in wordlist("says nothing alone") for w in words)
 
 
+_OTHERS = re.compile(
+    r"\b(?:the )?(?:other (?:channels?|sensors?|signals?|readings?|measurements?|values?|curves?)|others\b|rest of)"
+)
+
+
 def _targets_before(request: Request, previous: Request) -> dict[str, Any]:
     """Targets of the question before that this one leaves open and that still fit what it does name."""
+    others = bool(_OTHERS.search(request.question.lower()))
     points_elsewhere = any(reference.kind not in ("it", "all") for reference in request.references)
     same_source = not request.sources or bool(set(request.sources) & set(previous.sources))
     fits = {
         "sources": True,
         "samples": same_source and not points_elsewhere and not request.entities and not request.channels,
-        "channels": same_source and not points_elsewhere,
+        "channels": same_source and not points_elsewhere and not others,
         "entities": same_source and not points_elsewhere,
         "times": not points_elsewhere and not request.samples and same_source,
     }

@@ -33,6 +33,7 @@ from agent.reading.detectors import OWN_CHOICE, named_detector
 from agent.rulings.commands import NORMAL_HERE, Command, carry_out, read_command, unclear
 from agent.rulings.proposal import Proposal, pointed_at, propose, understood
 from agent.rulings.rulebook import Rulebook, Ruled, still_abnormal
+from agent.second_opinion import SecondOpinion
 from agent.severity_judging import SeverityJudge
 from agent.state import KEPT_REQUESTS, TALK, ChatState
 from agent.steps import Steps
@@ -64,6 +65,7 @@ class Conversation:
         self._acting = Acting(store, bench, thread, voice=voice, rulebook=self.rulebook, steps=self.steps)
         self._accountant = Accountant(store, bench, thread, self.steps)
         bench.judge = SeverityJudge(store, voice, self.steps)
+        self._second = SecondOpinion(store, voice, self.steps, thread)
 
     def compile(self, checkpointer: BaseCheckpointSaver[Any]) -> CompiledStateGraph[Any, Any, Any, Any]:
         """Wire the nodes."""
@@ -268,8 +270,10 @@ class Conversation:
         )  # fmt: skip
         draft = Draft(remarks=(), lines=()) if state["settled"] else write(material)
         told = [*ruled.lines, *ruled.quiet, *still_abnormal(ruled)] if state["ruled"] and sources else []
+        cited = cited_ids("\n".join(draft.lines))
+        opinions = [f"_{one.facts['said']}_ [{one.id}]" for one in self._second.on(ruled.investigations, sources, cited)]
         return {
-            "remarks": [*state["ruling"], *draft.remarks], "draft": [*told, *draft.lines, *state.get("looks", [])],
+            "remarks": [*state["ruling"], *draft.remarks], "draft": [*told, *draft.lines, *opinions, *state.get("looks", [])],
             "shown": list(draft.shown),
             "anomalies": [a.to_json() for a in ruled.anomalies],
         }  # fmt: skip

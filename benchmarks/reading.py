@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 WRITTEN = ROOT / "benchmarks" / "questions.jsonl"
 TESTS = ROOT / "tests" / "agent"
-BLIND = ("fifth", "sixth")
+BLIND = ("fifth", "sixth", "eighth")
 LEFT_OUT = 7
 RANK, PASSES, BATCH = 16, 12, 32
 PEAK, PEAK_HEADS = 1e-3, 2e-3

@@ -29,7 +29,7 @@ from core.samples import EventLog, Series
 from readers.open import Source
 
 Look: TypeAlias = "Callable[[Request, Source, Investigation | None, EvidenceStore], Iterator[Evidence]]"
-EXACT = frozenset(("crossing", "extreme", "search", "still", "type", "untold", "outside", "motion", "sequel"))
+EXACT = frozenset(("amount", "crossing", "extreme", "search", "still", "type", "untold", "outside", "motion", "sequel"))
 MOST_CHANNELS = 4
 _LONGEST = 60
 _AROUND = re.compile(r"\bbefore\b.{0,30}\bafter\b|\bafter\b.{0,30}\bbefore\b")

@@ -20,14 +20,14 @@ from agent.lookups.found import made
 from agent.lookups.motions import motion
 from agent.lookups.scope import Scope, scope_of
 from agent.question import Request
-from agent.reading.sequels import Sequel, sequel_of
+from agent.reading.sequels import Sequel, names_other_things, sequel_of
 from agent.reading.sights import Asked
 from agent.rules.conditions import Predicate
 from core import draw
 from core.evidence import Evidence, Interval
 from core.samples import VideoClip
 from readers.open import Source
-from tools.video.relation_words import Relation, strongest
+from tools.video.relation_words import Entity, Relation, strongest
 from tools.video.tracks import MOVING, STILL, Track, TrackSet
 
 CONTEXT_S = 8.0
@@ -60,13 +60,20 @@ def look_up(
     from tools.video.relations import clip_relations
 
     log = clip_relations(clip)
-    if asked.act is not None:
+    strange = names_other_things(asked.said) and not any(entity.label in asked.said for row in log for entity in _entities(row))
+    if strange and asked.side == "cause":
+        return  # why the van stopped: nothing that is followed is known to be a van, and what the detector found has reasons of its own
+    if asked.act is not None and not strange:
         yield from _around_act(asked, scope, clip, log, store)
     elif asked.side == "contact":
         yield _contacts(asked, scope, clip, log, store)
     elif inv is not None and any(finding.abnormal for finding in inv.findings):
         worst = max((f for f in inv.findings if f.abnormal), key=lambda f: f.severity_score)
         yield from _around_event(asked, scope, worst, log)
+
+
+def _entities(row: Relation) -> list[Entity]:
+    return [one for one in (row.subject, row.object) if one is not None]
 
 
 def _around_act(

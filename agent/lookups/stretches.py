@@ -12,7 +12,7 @@ import numpy as np
 from agent.evidence_store import EvidenceStore
 from agent.examine.video import frame_at
 from agent.investigation import Investigation
-from agent.lookups import comparing, readings, recordings, shares, stuck
+from agent.lookups import amounts, comparing, readings, recordings, shares, stuck
 from agent.lookups.found import LEAST_COVERED, made
 from agent.question import Request, TimeRange
 from agent.reading.phrases import either
@@ -38,7 +38,7 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
             yield outside(source, when, said=any(f"{when.text!r} lies outside" in note for note in request.notes))
     if times and not inside:
         return
-    found = list(comparing.look_up(request, source, inv, store, inside))
+    found = list(amounts.look_up(request, source, inside)) or list(comparing.look_up(request, source, inv, store, inside))
     if not found and source.kind == "series" and (not request.times or inside):
         found = list(readings.look_up(request, source, inv, inside))
     if found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.question import Context, PriorFinding, Reference, ReferenceKind, TimeRange
 from agent.reading.names import NUMBERS, ORDINAL, Named, Span, blank, ordinal
@@ -209,6 +209,13 @@ _LEAD = re.compile(
 )
 
 
+_TIME = r"(?:at|in|around|during) (?:that|the same|this) (?:time|moment|point|period)"
+_THEN = re.compile(
+    rf"(?:^(?:and |but |so )*(?:then|meanwhile|{_TIME})\b|\b(?:(?<!and )(?<!so )(?:back )?then|meanwhile|simultaneously|{_TIME})[?.! ]*$)"
+)
+"""At the time talked about: "what was the pressure then?", "at that time, was the pump on?"."""
+
+
 def relative_times(text: str, references: Sequence[Reference], context: Context) -> Iterator[TimeRange]:
     """Times said by a finding: "after that", "10 seconds before the last spike", "during E3", or a bare "and before?"."""
     bare = _BARE.match(text)
@@ -217,6 +224,9 @@ def relative_times(text: str, references: Sequence[Reference], context: Context)
         if beside:
             yield from beside
             return
+    if context.previous and _THEN.search(text) and (talked := _talked_about(context)):
+        yield from talked
+        return
     for reference in references:
         lead = _LEAD.search(text[: max(text.find(reference.text), 0)])
         if lead is None:
@@ -230,6 +240,20 @@ def relative_times(text: str, references: Sequence[Reference], context: Context)
             low, high = _beside_span(lead, how, start, end, name, context)
             if high > low:
                 yield TimeRange(source=name, start_s=low, end_s=high, text=(lead[0] + reference.text).strip(), mention=_RELATIVE)
+
+
+def _talked_about(context: Context) -> list[TimeRange]:
+    """The time of the question before, or of the finding it was about: one it named, else the worst in its channels, else the worst."""
+    previous = context.previous[-1]
+    if previous.times:
+        return [replace(previous.times[-1], mention=_RELATIVE)]
+    named = [context.findings[i] for i in previous.findings if i < len(context.findings)]
+    timed = [f for f in named or context.findings if not previous.sources or f.source in previous.sources]
+    told = [f for f in timed if set(f.channels) & set(previous.channels)] or timed
+    worst = max((f for f in told if f.start_s is not None), key=lambda f: f.severity_score, default=None)
+    if worst is None or worst.start_s is None or worst.end_s is None or worst.end_s <= worst.start_s:
+        return []
+    return [TimeRange(source=worst.source, start_s=worst.start_s, end_s=worst.end_s, text="then", mention=_RELATIVE)]
 
 
 def _reach(when: TimeRange, context: Context) -> float:

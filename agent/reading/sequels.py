@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from agent.reading.phrases import either
 from agent.reading.tidy import words_of
 from agent.rules.conditions import Predicate
 
@@ -72,6 +73,18 @@ def sequel_of(question: str) -> Sequel | None:
     if (act := _act(said)) is not None:
         return Sequel(side=side, act=act, said=said)
     return Sequel(side=side, act=None, said=said) if _EVENT.fullmatch(re.sub(r"^(?:the|this|that) ", "", said)) else None
+
+
+def names_other_things(said: str) -> bool:
+    """True when words tell of a thing that is no person: only people and what a learned detector names are known by their kind.
+
+    >>> names_other_things("the van braked"), names_other_things("he fell"), names_other_things("the old man fell")
+    (True, False, False)
+    """
+    if re.search(r"\b(?:he|she|they|it|him|her|them|his|their|who)\b", said) or either("picture people").search(said):
+        return False
+    named = re.search(r"\b(?:the|an?|that|this|my|our) (?:\w+ )?(\w+)", said)
+    return named is not None and not any(re.search(pattern, said) for pattern, _ in _NOUNS)
 
 
 def _act(said: str) -> Predicate | None:

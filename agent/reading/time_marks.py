@@ -115,6 +115,16 @@ def _edge(m: re.Match[str]) -> Mark:
     return Mark("part", *m.span(), extent=length)
 
 
+NEARLY = 0.9
+"""A stretch this much of a recording, or more, is all of it."""
+
+
+def _all_of(m: re.Match[str]) -> Mark:
+    """As in "over the 14 days": the last so many, which of a recording of two weeks are all."""
+    seconds = read_number(m[1]) * _unit_s(m[2])
+    return Mark("part", *m.span(), extent=lambda d, _p: (0.0 if seconds >= NEARLY * d else d - seconds, d))
+
+
 def _nth_unit(m: re.Match[str]) -> Mark:
     at, seconds = _ORDINALS[m[1]], _unit_s(m[2])
     return Mark("part", *m.span(), extent=lambda d, _p: ((at - 1) * seconds, min(d, at * seconds)))
@@ -190,6 +200,7 @@ _NEAR = (
     r"(?:(?<=at )|(?<=in )|(?<=with )|(?<=and )|(?<=than )|(?<=as )|(?<=near )|(?<=from )|(?<=to )|"
     r"(?<=until )|(?<=towards )|(?<=toward )|(?<=around )|(?<=by ))"
 )
+_ALONE = r"(?! (?:mark|ago|before|after|around|prior|leading|following|until|since|from|into|in\b))"
 _THINGS = r"(?! (?:images?|photos?|pictures?|samples?|files?))"
 _MARKS: tuple[tuple[str, Callable[[re.Match[str]], Mark]], ...] = (
     # dates
@@ -231,6 +242,11 @@ _MARKS: tuple[tuple[str, Callable[[re.Match[str]], Mark]], ...] = (
     (
         rf"\b(?:the )?(?:very )?(first|initial|opening|last|final|closing|past) ({_NUMBER})?[ -]?({_LONG_UNIT}|{_ROWS}|frames?)\b",
         _edge,
+    ),
+    (
+        r"\b(?:(?:in|over|during|across|for|throughout) )?(?:the|these|those|all|all the|all of the) (?:whole |full |entire )?"
+        rf"({_NUMBER})[ -]?(days?|hours?|weeks?|minutes?)\b{_ALONE}",
+        _all_of,
     ),
     (r"\b(?:the )?(first|second|third|fourth|2nd|3rd|last|final|latter) (half|third|quarter)\b", _fraction),
     (

@@ -25,6 +25,7 @@ _TELLERS: dict[str, Callable[[Evidence], list[str]]] = {
     "lookup_still": lookup_stretches.still,
     "lookup_lost": lookup_recordings.lost,
     "lookup_outside": lookup_stretches.outside,
+    "lookup_amount": lookup_readings.amount,
     "lookup_crossing": lookup_readings.crossing,
     "lookup_extreme": lookup_readings.extreme,
     "lookup_comparison": lookup_comparing.comparison,

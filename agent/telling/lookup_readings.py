@@ -123,3 +123,18 @@ def extreme(evidence: Evidence) -> list[str]:
                 f"{time_of(facts, facts[wanted + '_s'])}{usual} {cite(evidence)}."
             )
     return lines
+
+
+def amount(evidence: Evidence) -> list[str]:
+    """What a channel that is measured per time sums up to."""
+    facts: Any = evidence.facts
+    channel = name(facts["channel"])
+    span = f"from {time_of(facts, facts['start_s'])} to {time_of(facts, facts['end_s'])}"
+    if not facts["rows"]:
+        return [f"{channel} has no readings {span} {cite(evidence)}."]
+    missing = f"; {facts['missing']} without readings are left out" if facts["missing"] else ""
+    negative = f"; {count(facts['negative'], 'reading')} below zero count as flowing back" if facts["negative"] else ""
+    return [
+        f"{channel} sums up to **{with_unit(facts['amount'], facts['amount_unit'])}** {span}: "
+        f"{with_unit(facts['mean'], facts['unit'])} on average over {facts['covered']}{missing}{negative} {cite(evidence)}."
+    ]

@@ -11,6 +11,9 @@ seconds, to a second for a clip and to a minute elsewhere), `at` (seconds that t
 The sets in LOOKED_AT may be read to improve the grammar, and `benchmarks/reading.py` learns from them. The sets BLIND are blind: only
 their share is ever shown. A set was blind until the next one came: `first` and `second` were written together, `third`, `fourth` and the
 blind ones by others each (the `fifth` then judged by yet another), `own` (notes, typos, jargon) by those who mend the grammar.
+`seventh` and `eighth` are the two halves of a set drawn at random from those video questions, and written in their manner for the others;
+it was annotated twice, independently, and where the answer was in neither list, whether it answers what was asked was judged a third
+time, blind to the lists and among swapped answers, of which 11 of 12 were found out. Before that judgement `eighth` reached .897.
 """
 
 from __future__ import annotations
@@ -49,9 +52,9 @@ from readers.open import Source, open_path
 
 SHARE = 0.95
 """Wanted of every set."""
-LOOKED_AT = ("first", "second", "third", "own", "fourth")
-BLIND = ("fifth", "sixth")
-REACHED = {"fifth": 0.85, "sixth": 0.74}
+LOOKED_AT = ("first", "second", "third", "own", "fourth", "seventh")
+BLIND = ("fifth", "sixth", "eighth")
+REACHED = {"fifth": 0.85, "sixth": 0.74, "eighth": 0.95}
 """Bars of the blind sets, below what they reached when they came."""
 MISSPELT = 0.92
 """Of questions with one letter wrong in one word; 0.79 when only a short list of words was mended."""

@@ -10,7 +10,7 @@ Axes and units: a clip's scores (T,) float32, 0 to 1, one per `unit_s` seconds; 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -28,6 +28,7 @@ from tools.catalog import ROWS
 from tools.video.bags import clip_pieces, scored
 from tools.video.feature_lists import ListedVideo, pieces, read_list
 from tools.video.frame_features import FrameFeatures
+from tools.video.held_out import held_out
 
 if TYPE_CHECKING:
     from models.clip_features import ClipFeatures
@@ -42,7 +43,6 @@ MOST_UNITS, MARGIN = 512, 28
 """Longer videos are scored in pieces; beyond two temporal layers of 12 units and half a kernel a moment looks only through the words."""
 CLIP_FRAME_S = 8 / 30
 """One frame of eight at 30 frames/s, as LaGoVAD takes them."""
-FOLDS = 3
 
 Vectors = NDArray[np.float32]
 
@@ -324,16 +324,17 @@ class LaGoVAD:
         self._network = network
 
     def _held_out(self, clips: Sequence[Clip], told: Vectors) -> Vectors:
-        normal = [number for number, clip in enumerate(clips) if clip.kind == 0]
-        folds = min(FOLDS, len(normal))
-        whole, found = self._network, []
-        for fold in range(folds):
-            left_out = normal[fold::folds]
-            if folds > 1:
-                self._learn([clip for number, clip in enumerate(clips) if number not in left_out], told)
-            found += [self.score_units(clips[number].units)[0] for number in left_out]
-        self._network = whole
-        return np.concatenate(found)
+        whole = self._network
+
+        def learned(numbers: Sequence[int]) -> Callable[[int], Vectors]:
+            self._learn([clips[number] for number in numbers], told)
+            return lambda number: self.score_units(clips[number].units)[0]
+
+        try:
+            normal = [number for number, clip in enumerate(clips) if clip.kind == 0]
+            return held_out(len(clips), normal, lambda number: self.score_units(clips[number].units)[0], learned)
+        finally:
+            self._network = whole
 
 
 def _clip(units: Vectors, kind: int, told: Vectors, sentence: Vectors | None = None) -> Clip:

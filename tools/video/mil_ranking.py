@@ -9,7 +9,7 @@ Axes and units: a clip's scores (T,) float32, 0 to 1, one per `unit_s` seconds. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -26,13 +26,12 @@ from core.scores import FrameScores
 from tools.catalog import ROWS
 from tools.video.bags import Bag, clip_pieces, require_alike, scored, segments
 from tools.video.frame_features import FrameFeatures
+from tools.video.held_out import held_out
 
 if TYPE_CHECKING:
     from models.mil_ranking import SegmentRanker
 
 NAME = "mil_ranking"
-FOLDS = 3
-"""Rankers that never saw a share of the normal clips, whose scores of these are the reference; fewer where clips are fewer."""
 
 
 class MILRanking:
@@ -181,17 +180,12 @@ class MILRanking:
         return train(abnormal, normal, Training(steps=self.steps, seed=self.seed))
 
     def _held_out(self, bags: Sequence[Bag], pieces: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        def says(ranker: SegmentRanker) -> Callable[[int], NDArray[np.float32]]:
+            return lambda number: _scores(ranker, pieces[number])
+
+        assert self._ranker is not None
         normal = [number for number, bag in enumerate(bags) if not bag.abnormal]
-        folds = min(FOLDS, len(normal))
-        if folds == 1:
-            assert self._ranker is not None
-            return _scores(self._ranker, pieces[normal[0]])
-        found = []
-        for fold in range(folds):
-            left_out = normal[fold::folds]
-            ranker = self._learned([bag for number, bag in enumerate(bags) if number not in left_out])
-            found += [_scores(ranker, pieces[number]) for number in left_out]
-        return np.concatenate(found)
+        return held_out(len(bags), normal, says(self._ranker), lambda kept: says(self._learned([bags[one] for one in kept])))
 
 
 def _scores(ranker: SegmentRanker, pieces: NDArray[np.floating]) -> NDArray[np.float32]:
