@@ -65,8 +65,8 @@ class Opinion:
         """Said beside the detector's verdict.
 
         >>> at = Interval(sample="a.mp4", start_s=12.0, end_s=15.0, peak_s=13.0)
-        >>> Opinion(status="normal", seen="a van passes").sentence(at, "the model eyes", abnormal=True)
-        'The moment at 0:13 is only just beyond the threshold, so the model eyes was shown it: it looks normal to it (a van passes)...'
+        >>> Opinion(status="normal", seen="a van passes").sentence(at, "the model eyes", abnormal=True).split(". ")[0]
+        'The moment at 0:13 is only just beyond the threshold, so the model eyes was shown it: it looks normal to it (a van passes)'
         """
         side = "only just beyond the threshold" if abnormal else "not far below the threshold"
         sees = f" ({self.seen})" if self.seen else ""
