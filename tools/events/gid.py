@@ -1,0 +1,334 @@
+"""GID: events at the end of unusual chains of information flow, judged as whole paths through a graph of who flows to whom.
+
+Events become a compact graph of flows between processes, files, addresses and so on (tools.events.flows). A flow is as likely
+as how usual its sender is, times how usual the transition, times how usual the receiver (tools.events.factors); a path as the
+product of its flows. −log of that product is put on one scale for all lengths (tools.events.lengths), and each event is
+judged by the strangest time-ordered path that ends with it (tools.events.paths): what led to whoever did it, and the deed itself.
+With normal logs fitted, history is what those say; without, each log is its own history, no process vouches for itself, and the
+scale is taken from the log's middle.
+Sources: Dong et al., CIKM 2017 "Efficient discovery of abnormal event sequences" (GID); Box & Cox 1964; Katz 1987 (back-off).
+Scores are in nats, (N,) in the table's row order: those of a single flow that would be as strange as the path.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.archive import load_arrays, save_arrays
+from core.detector import DetectorSpec, parameters, require_batch
+from core.errors import BadInput
+from core.progress import step
+from core.samples import EventLog, Sample
+from core.scores import EventScores, PathScore
+from tools.catalog import ROWS
+from tools.events import lineage, story
+from tools.events.counts import Units, pair
+from tools.events.factors import FACTORS, History, Nats, as_probabilities, learn_tails
+from tools.events.flows import LABELS, Flows, compact
+from tools.events.history import MAX_FOLDS, stretches, thinned
+from tools.events.lengths import Length, fit_lengths
+from tools.events.paths import MOST_LENGTH
+from tools.events.patterns import Search, read_patterns, search
+from tools.events.prepare import Vocabulary, plain_columns
+from tools.events.tails import Tail
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+BEFORE = "what led there"
+"""The part of a score that comes from the path before the event."""
+ACTS = 8
+"""Distinct acts a process is ranked by."""
+
+
+class Gid:
+    """Score events by the strangest path of information flow that ends with each; rank processes and paths.
+
+    `length` is the most flows a path has; `patterns` lists type sequences such as "socket>process>file" that paths must follow,
+    by default the types decide; `slack_s` is by how many seconds clocks of different hosts may disagree; `top` how many entities and
+    paths are returned. Scores (N,) float32 in nats; path scores in standard deviations above normal paths.
+
+    Raises:
+        BadInput: an empty batch, something that is not an EventLog, or a table without who, did what and to what.
+
+    >>> import polars as pl
+    >>> log = EventLog(name="toy", roles={}, table=pl.DataFrame({
+    ...     "row": range(1, 43), "time_s": [float(i) for i in range(42)], "subject": [f"w{i % 8}" for i in range(40)] + ["w1", "imp"],
+    ...     "operation": ["read"] * 40 + ["start", "write"], "object": ["book"] * 40 + ["imp", "master key"]}))
+    >>> found = Gid().score([log])[0]
+    >>> int(found.scores.argmax()), found.paths[1].steps
+    (41, ('w1 started imp', 'imp wrote "master key"'))
+    """
+
+    spec: DetectorSpec = next(row for row in ROWS if row.name == "gid")
+
+    def __init__(self, *, length: int = 5, patterns: tuple[str, ...] = (), slack_s: float = 0.0, top: int = 20) -> None:
+        if not 1 <= length <= MOST_LENGTH:
+            raise BadInput(f"length={length!r}: expected 1 to {MOST_LENGTH} flows.")
+        if top < 1:
+            raise BadInput(f"top={top!r}: expected at least 1.")
+        if not 0.0 <= slack_s < float("inf"):
+            raise BadInput(f"slack_s={slack_s!r}: expected a number of seconds, 0 or more.")
+        self.length = length
+        self.patterns = tuple(patterns)
+        self.slack_s = slack_s
+        self.top = top
+        self._patterns = read_patterns(self.patterns)
+        self._vocabulary = Vocabulary()
+        self._history: History | None = None
+        self._tails: dict[str, Tail] = {}
+        self._lengths: tuple[Length, ...] = ()
+        self._reference: NDArray[np.float32] = np.zeros(0, np.float32)
+
+    def fit(self, normal: Sequence[Sample]) -> Self:
+        """Learn from normal logs; probabilities and the scale of lengths come from logs (or stretches of a single one) left out in turn."""
+        require_batch(normal, EventLog, "gid")
+        logs = [log for log in normal if isinstance(log, EventLog)]
+        for log in logs:
+            _refuse_plain(log)
+        vocabulary = Vocabulary()
+        parts = [compact(table.lazy(), vocabulary, grow=True) for table in stretches([log.table for log in logs])]
+        self._vocabulary, self._history = vocabulary, History.learn(parts)
+        self._tails, self._lengths, self._reference = {}, (), np.zeros(0, np.float32)
+        folds = min(MAX_FOLDS, len(parts))
+        held_out: dict[int, Nats] = {0: History.whole(parts[0]).nats(parts[0], leave_own_out=True)} if folds < 2 else {}
+        for fold in range(folds if folds > 1 else 0):
+            rest = History.learn([part for i, part in enumerate(parts) if i % folds != fold])
+            for index in range(fold, len(parts), folds):
+                step("held-out logs", len(held_out), len(parts))
+                held_out[index] = rest.nats(parts[index])
+        self._tails = learn_tails([(parts[index], nats) for index, nats in held_out.items()])
+        weighed = {index: self._weigh(parts[index], nats) for index, nats in held_out.items()}
+        self._lengths = fit_lengths(_by_length([(parts[index], found) for index, found in weighed.items()]))
+        scores = [
+            _judge(parts[index], found, self._lengths).scores[parts[index].moment_of_event] for index, found in weighed.items()
+        ]
+        self._reference = thinned(np.concatenate(scores).astype(np.float32))
+        return self
+
+    def score(self, batch: Sequence[Sample]) -> Sequence[EventScores]:
+        """Score logs one by one, each against the fitted history, or against itself when nothing was fitted."""
+        require_batch(batch, EventLog, "gid")
+        results = []
+        for done, log in enumerate(batch):
+            step("event logs", done, len(batch))
+            assert isinstance(log, EventLog)
+            _refuse_plain(log)
+            results.append(self._score(log))
+        return results
+
+    def reference_scores(self) -> NDArray[np.float32]:
+        """Held-out scores of the fitted logs' events, ascending; empty when nothing was fitted."""
+        return self._reference
+
+    def rank_paths(self, frame: pl.LazyFrame) -> tuple[PathScore, ...]:
+        """The strangest paths of a log that need not fit in memory: a lazy table with the columns of `EventLog.table`.
+
+        Only columns that matter are read, in one pass; then the rows of the paths that are told. Rows are numbered from 1 in table order.
+        """
+        flows, weighed, lengths, _ = self._look(frame, events=False)
+        chains = self._chains(flows, weighed.search, lengths, _alike(flows))
+        events = sorted({event for chain in chains for event in chain.events})
+        import polars as pl
+
+        index = pl.int_range(pl.len(), dtype=pl.UInt32).alias("index")
+        table = frame.with_columns(index).filter(pl.col("index").is_in(events)).collect().sort("index")
+        table = table.with_columns((pl.col("index").cast(pl.Int64) + 1).alias("row")).drop("index")
+        place = {event: i for i, event in enumerate(events)}
+        moved = [
+            lineage.Chain(score=chain.score, actors=chain.actors, events=tuple(place[e] for e in chain.events))
+            for chain in chains
+        ]
+        actors = lineage.find_actors(table)
+        nothing = np.zeros(table.height)
+        teller = story.Teller(table, actors, np.arange(table.height), nothing, np.zeros(actors.count))
+        return teller.paths([_with_actors(chain, actors) for chain in moved])
+
+    def _look(self, frame: pl.LazyFrame, *, events: bool) -> tuple[Flows, _Weighed, tuple[Length, ...], tuple[str, ...]]:
+        """A log's graph with the weight of its flows, the scale of lengths, and what has to be said about both."""
+        if self._history is not None:
+            flows = compact(frame, self._vocabulary, grow=False, events=events)
+            history, nats, tails = self._history, self._history.nats(flows), self._tails
+            weighed, lengths, notes = self._weigh(flows, nats), self._lengths, []
+        else:
+            flows = compact(frame, Vocabulary(), grow=True, events=events)
+            history = History.whole(flows)
+            nats = history.nats(flows, leave_own_out=True)
+            tails = learn_tails([(flows, nats)], by_event=False)
+            weighed = self._weigh(flows, nats, tails)
+            lengths = fit_lengths(_by_length([(flows, weighed)]), robust=True)
+            notes = ["No history was given: the log itself says what is common, and no process vouches for itself."]
+        if not history.roles.converged:
+            notes.append(
+                f"Sender and receiver scores did not settle in {history.roles.rounds} rounds; those of the last one were used."
+            )
+        return flows, weighed, lengths, tuple(notes)
+
+    def _weigh(self, flows: Flows, nats: Nats, tails: dict[str, Tail] | None = None) -> _Weighed:
+        shares = as_probabilities(nats, self._tails if tails is None else tails)
+        whole = np.sum([shares[name] for name in FACTORS], axis=0)
+        found = search(flows, whole, self._patterns, slack_s=self.slack_s)
+        totals = []
+        for values in found.paths.arriving(self.length):
+            best = np.full(len(flows.times), -np.inf)
+            np.maximum.at(best, found.moment, values)
+            totals.append(best)
+        return _Weighed(shares=shares, own=whole, search=found, totals=totals)
+
+    def _chains(self, flows: Flows, found: Search, lengths: Sequence[Length], alike: Ints) -> list[lineage.Chain]:
+        """The strangest paths that say something new, each as entities and events."""
+        opened: dict[int, int] = {}
+
+        def spent(edge: int) -> bool:
+            return opened.get(int(flows.actor[found.edge[edge]]), 0) >= lineage.MOST_OPENED
+
+        def told(steps: int) -> Iterator[lineage.Chain]:
+            for path in found.paths.best(steps, spent=spent):
+                deviations = float(lengths[steps - 1].standardise(np.array([path.weight]))[0])
+                edges = found.edge[list(path.edges)]
+                moments = found.moment[list(path.moments)]
+                yield lineage.Chain(
+                    score=deviations, actors=tuple(flows.actor[edges].tolist()), events=tuple(flows.event[moments].tolist())
+                )
+
+        ranked = heapq.merge(*(told(steps) for steps in range(1, self.length + 1)), key=lambda chain: -chain.score)
+        return lineage.tell_apart(ranked, alike, most=self.top, opened=opened)
+
+    def _score(self, log: EventLog) -> EventScores:
+        flows, weighed, lengths, notes = self._look(log.table.lazy(), events=True)
+        judged = _judge(flows, weighed, lengths)
+        at = flows.moment_of_event
+        scores = judged.scores[at]
+        actors = lineage.find_actors(log.table)
+        alike = _alike(flows, at)
+        total = lineage.gather_own(actors, alike, scores, top=ACTS)
+        teller = story.Teller(log.table, actors, flows.edge[at], scores, total)
+        chains = self._chains(flows, weighed.search, lengths, alike)
+        return EventScores(
+            sample=log.name,
+            scores=scores.astype(np.float32),
+            rows=log.table["row"].cast(int).to_numpy().astype(np.int64),
+            entities=teller.entities(self.top),
+            paths=teller.paths([_with_actors(chain, actors) for chain in chains]),
+            attribution={name: share[at].astype(np.float32) for name, share in judged.shares.items()},
+            notes=notes,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write parameters, vocabulary and counted flows to one .npz."""
+        arrays: dict[str, NDArray[Any]] = {"reference": self._reference}
+        arrays["vocabulary"] = np.frombuffer(json.dumps(self._vocabulary.as_lists()).encode(), dtype=np.uint8)
+        if self._history is not None:
+            units = self._history.units
+            arrays |= {f"unit:{c}": codes.astype(np.int32) for c, codes in units.columns.items()}
+            arrays |= {"actor": units.actor, "mass": units.mass, "starts": units.starts, "kind": self._history.kind}
+        for number, name in enumerate(FACTORS if self._tails else ()):
+            arrays |= {f"tail:{number}:surprise": self._tails[name].surprise, f"tail:{number}:nats": self._tails[name].nats}
+        lengths = [[one.exponent, one.centre, one.spread] for one in self._lengths]
+        save_arrays(path, name="gid", parameters=parameters(self), arrays=arrays, state={"lengths": lengths})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote."""
+        values, arrays, state = load_arrays(path, name="gid")
+        loaded = cls(**values)
+        loaded._reference = arrays["reference"]
+        loaded._vocabulary = Vocabulary.of_lists(json.loads(arrays["vocabulary"].tobytes().decode()))
+        loaded._lengths = tuple(Length(exponent=e, centre=c, spread=s) for e, c, s in state["lengths"])
+        if "actor" in arrays:
+            units = Units(
+                columns={c: arrays[f"unit:{c}"].astype(np.int64) for c in LABELS},
+                actor=arrays["actor"], mass=arrays["mass"], starts=arrays["starts"],
+            )  # fmt: skip
+            loaded._history = History.of(units, arrays["kind"])
+        if "tail:0:nats" in arrays:
+            loaded._tails = {
+                name: Tail(surprise=arrays[f"tail:{number}:surprise"], nats=arrays[f"tail:{number}:nats"])
+                for number, name in enumerate(FACTORS)
+            }
+        return loaded
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Weighed:
+    """`shares` and their sum `own` (E,) in nats, the paths, and per length the nats of the best path ending at each moment (M,)."""
+
+    shares: Nats
+    own: Floats
+    search: Search
+    totals: list[Floats]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Judged:
+    """Per moment (M,): the score, and its shares, which add up to it."""
+
+    scores: Floats
+    shares: dict[str, Floats]
+
+
+def _judge(flows: Flows, weighed: _Weighed, lengths: Sequence[Length]) -> _Judged:
+    """The strangest path that ends at each moment, in nats of a single flow as strange."""
+    edge = flows.edge
+    own = weighed.own[edge]
+    # an act that ends no path by the listed patterns is judged alone
+    deviations, total = lengths[0].standardise(own), own
+    for length, values in zip(lengths, weighed.totals, strict=True):
+        exists = np.isfinite(values)
+        found = np.where(exists, length.standardise(np.where(exists, values, 0.0)), -np.inf)
+        total = np.where(found > deviations, values, total)
+        deviations = np.maximum(deviations, found)
+    scores = lengths[0].restore(deviations)
+    part = np.divide(scores, total, out=np.zeros_like(scores), where=total > 0)
+    shares = {name: weighed.shares[name][edge] * part for name in FACTORS}
+    shares[BEFORE] = scores - np.sum(list(shares.values()), axis=0)
+    return _Judged(scores=scores, shares=shares)
+
+
+def _by_length(logs: Sequence[tuple[Flows, _Weighed]]) -> list[Floats]:
+    """Per length, the nats of the best path ending with each edge's first act, over all logs: repeating an act adds nothing."""
+    found = []
+    for number in range(len(logs[0][1].totals)):
+        values = np.concatenate([weighed.totals[number][flows.start[:-1]] for flows, weighed in logs])
+        found.append(values[np.isfinite(values)])
+    return found
+
+
+def _alike(flows: Flows, at: Ints | None = None) -> Ints:
+    """Per event (N,): a number that equal acts share, whichever process did them."""
+    same = pair(pair(flows.codes["u0"], flows.codes["op"]), flows.codes["v0"])
+    if at is not None:
+        return same[flows.edge[at]]
+    by_event = np.full(int(flows.event.max()) + 1, -1, np.int64)
+    by_event[flows.event] = same[flows.edge]
+    return by_event
+
+
+def _with_actors(chain: lineage.Chain, actors: lineage.Actors) -> lineage.Chain:
+    """The chain with the actors of its events, and whom the last of them made."""
+    people = actors.of_event[list(chain.events)].tolist()
+    made = int(actors.target[chain.events[-1]])
+    return lineage.Chain(
+        score=chain.score, actors=tuple(dict.fromkeys([*people, *([made] if made >= 0 else [])])), events=chain.events
+    )
+
+
+def _refuse_plain(log: EventLog) -> None:
+    """Nothing flows in a table that only has attributes."""
+    columns = plain_columns(log, ())
+    if columns:
+        raise BadInput(
+            f"gid: events {log.name!r} do not say who did what to what (expected a subject, an operation and an object that vary; "
+            f"got {', '.join(columns)}). Use the detector 'rarity', which judges such tables by pairs of attributes."
+        )
