@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tools.events.flows import TYPES, compact, join, since
+from tools.events.acts import TYPES
+from tools.events.flows import compact, join, keep, leading_to
 from tools.events.prepare import Vocabulary
 
 NAMES = ("subject", "operation", "object", "subject_id", "object_id")
@@ -109,7 +110,16 @@ def test_pieces_joined_are_the_whole(cuts):
         )
 
     assert content(joined) == content(whole)
-    late = since(joined, 20.0)
+    late, place = keep(joined, joined.times >= 20.0)
+    assert (place >= 0).sum() == len(late.times)
     assert late.times.min() >= 20.0
     assert late.repeats.sum() == log.filter(pl.col("time_s") >= 20.0).height
     assert (late.counts > 0).all()
+
+
+def test_what_leads_to_an_edge_is_found_over_so_many_hops():
+    flows = graph(table([("a", "start", "b", "A", "B"), ("b", "start", "c", "B", "C"), ("c", "write", "f", "C", ""),
+                         ("d", "start", "e", "D", "E")]))  # fmt: skip
+    last = flows.event[flows.start[:-1]] == 2
+    found = [sorted(flows.event[flows.start[:-1]][leading_to(flows, last, hops)].tolist()) for hops in range(3)]
+    assert found == [[2], [1, 2], [0, 1, 2]]

@@ -5,13 +5,16 @@ import polars as pl
 import pytest
 from scipy.stats import boxcox
 
-from core.errors import BadInput
+from core.errors import BadInput, NotFitted
 from core.samples import EventLog
 from tests.unit.test_rarity import ATTACK, attacked, make, office
+from tools.events.acts import TYPES
 from tools.events.factors import FACTORS
-from tools.events.flows import TYPES, compact
-from tools.events.gid import BEFORE, Gid
+from tools.events.flows import compact
+from tools.events.gid import Gid
+from tools.events.gid_stream import GidStream
 from tools.events.lengths import LEAST, fit_lengths
+from tools.events.path_scores import BEFORE
 from tools.events.patterns import read_patterns, search
 from tools.events.prepare import Vocabulary
 from tools.events.walk import walk
@@ -204,3 +207,39 @@ def test_a_length_without_history_is_judged_by_the_one_before():
     assert two.standardise(np.array([12.0]))[0] == pytest.approx(one.standardise(np.array([6.0]))[0], abs=0.02)
     assert three.standardise(np.array([18.0]))[0] == pytest.approx(one.standardise(np.array([6.0]))[0], abs=0.02)
     assert np.isfinite(fit_lengths([np.zeros(0)])[0].standardise(np.array([1.0]))).all()
+
+
+@pytest.mark.parametrize("cuts", [(50,), (1, 200, 303, 304, 305), (299, 301, 303)])
+def test_a_stream_in_pieces_equals_one_batch(fitted, cuts):
+    log = attacked()[0]
+    whole = fitted.score([log])[0]
+    stream = GidStream(fitted)
+    ends = [*cuts, log.table.height]
+    found = [
+        stream.add(EventLog(name=f"piece {a}", roles={}, table=log.table[a:b])) for a, b in zip([0, *cuts], ends, strict=True)
+    ]
+    np.testing.assert_allclose(np.concatenate([piece.scores for piece in found]), whole.scores, rtol=1e-5)
+    best = max((path for piece in found for path in piece.paths), key=lambda path: path.score)
+    assert best.score == pytest.approx(whole.paths[0].score)
+    assert best.steps == whole.paths[0].steps
+
+
+def test_a_window_forgets_what_led_there(fitted):
+    log = attacked()[0]
+    pieces = [log.table[:302], log.table[302:310].with_columns(pl.col("time_s") + 5_000.0)]
+    last = []
+    for window in (float("inf"), 1_000.0):
+        stream = GidStream(fitted, window_s=window)
+        last.append([stream.add(EventLog(name="piece", roles={}, table=piece)) for piece in pieces][-1])
+        remembered = stream.remembered
+    assert last[0].attribution[BEFORE][0] > last[1].attribution[BEFORE][0]
+    assert last[0].scores[0] > last[1].scores[0]
+    assert remembered == len(pieces[1])
+    assert all(row > 302 for path in last[1].paths for row in path.rows)
+
+
+def test_a_stream_needs_a_history_and_a_window():
+    with pytest.raises(NotFitted, match="gid"):
+        GidStream(Gid()).add(make(office(1)))
+    with pytest.raises(BadInput, match="window_s"):
+        GidStream(Gid(), window_s=0.0)

@@ -107,11 +107,15 @@ class History:
                 ) / often
                 for factor in (_ALONE[SENDER], _TRANSITION, _ALONE[RECEIVER])
             }  # fmt: skip
-        asked = counts.Units(columns=flows.codes, actor=flows.actor, mass=np.ones(len(flows)), starts=flows.makes)
+        # edges of equal roles are equally likely: each combination is looked up once
+        same = counts.pair(counts.pair(flows.codes["u0"], flows.codes["v0"]), flows.codes["op"])
+        first, label = np.unique(same, return_index=True, return_inverse=True)[1:]
+        codes = {name: column[first] for name, column in flows.codes.items()}
+        asked = counts.Units(columns=codes, actor=flows.actor[first], mass=np.ones(len(first)), starts=flows.makes[first])
         return {
-            SENDER: self._unusual(self.roles.sender, flows.codes, "u"),
-            TRANSITION: counts.surprise(self.units, asked, _TRANSITION),
-            RECEIVER: self._unusual(self.roles.receiver, flows.codes, "v"),
+            SENDER: self._unusual(self.roles.sender, codes, "u")[label],
+            TRANSITION: counts.surprise(self.units, asked, _TRANSITION)[label],
+            RECEIVER: self._unusual(self.roles.receiver, codes, "v")[label],
         }
 
     def _unusual(self, score: Floats, asked: Mapping[str, Ints], side: str) -> Floats:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tools.events.acts import PROCESS, read_acts
 from tools.events.counts import pair
 from tools.events.prepare import Vocabulary
 from tools.events.tokens import LEVELS, token_table
-from tools.events.wording import LINKING, Deed, deed, reads_memory
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,23 +29,8 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-PROCESS = "process"
-TYPES: tuple[str, ...] = (PROCESS, "file", "socket", "domain", "registry", "pipe", "thing")
-"""What an entity can be; other object types of a log are things."""
 _SHARED = ("socket", "domain")
 """Types that are the same entity on every host."""
-
-_INWARD: frozenset[Deed] = frozenset({"read", "load", "accept", "pipe_connect", "access"})
-"""Deeds by which something flows to who does them."""
-_STILL: frozenset[Deed] = frozenset({"exit", "block", "touch", "logout", "delete", "registry_delete"})
-"""Deeds by which nothing flows."""
-_ON_PROCESS: frozenset[Deed] = LINKING | {"tamper", "access", "exit"}
-_TYPE_OF: dict[Deed, str] = {
-    "connect": "socket", "accept": "socket", "resolve": "domain", "registry_set": "registry", "registry_key": "registry",
-    "registry_delete": "registry", "pipe_create": "pipe", "pipe_connect": "pipe", "write": "file", "read": "file", "load": "file",
-    "delete": "file", "rename": "file", "stream": "file", "touch": "file", "block": "file", "driver": "file",
-}  # fmt: skip
-_KEYS = ("host", "subject_id", "subject", "operation", "object_type", "object_id", "object")
 LABELS = ("op", "u0", "u1", "u2", "v0", "v1", "v2")
 """Columns of edge codes: operation, and the sender's and receiver's roles from exact to coarse."""
 
@@ -112,8 +97,10 @@ def compact(
     >>> sorted(zip(flows.source.tolist(), flows.target.tolist(), flows.counts.tolist()))
     [(0, 1, 2), (2, 1, 1)]
     """
+    import polars as pl
+
     present = set(frame.collect_schema().names())
-    acts = _acts(frame, present)
+    acts = read_acts(frame)
     flow = acts["flow"].to_numpy()
     subject, thing, kind = _entities(acts, entities or Vocabulary(), ids={"subject_id", "object_id"} <= present)
     outward = flow >= 0
@@ -124,7 +111,7 @@ def compact(
     lengths = acts["time"].list.len().to_numpy().astype(np.int64)
     edge = np.repeat(edge_of_act, lengths)
     makes = acts["makes"].to_numpy() & walked
-    named = 2 * int(lengths[(acts["subject_id"] != "").to_numpy()].sum()) > len(edge)
+    named = 2 * int(lengths[acts.select(pl.col("subject_id") != "").to_series().to_numpy()].sum()) > len(edge)
     time, event = acts["time"].explode().to_numpy(), acts["index"].explode().to_numpy().astype(np.int64)
     del acts
     order = np.lexsort((event, time, edge))
@@ -170,17 +157,32 @@ def join(old: Flows, new: Flows, *, events_before: int) -> Flows:
     )  # fmt: skip
 
 
-def since(flows: Flows, time_s: float) -> Flows:
-    """The graph without what happened before `time_s`; `moment_of_event` is left empty."""
-    kept = flows.times >= time_s
-    counts = np.bincount(flows.edge[kept], minlength=len(flows))
+def keep(flows: Flows, moments: NDArray[np.bool_]) -> tuple[Flows, Ints]:
+    """The graph of some of its moments (M,) only, and the new number of each old moment, −1 for those left out."""
+    counts = np.bincount(flows.edge[moments], minlength=len(flows))
     alive = counts > 0
-    return Flows(
+    place = np.where(moments, np.cumsum(moments) - 1, -1)
+    kept = Flows(
         source=flows.source[alive], target=flows.target[alive], actor=flows.actor[alive], walked=flows.walked[alive],
         makes=flows.makes[alive], codes={name: column[alive] for name, column in flows.codes.items()}, kind=flows.kind,
-        start=np.r_[0, np.cumsum(counts[alive])], times=flows.times[kept], event=flows.event[kept], repeats=flows.repeats[kept],
-        moment_of_event=np.zeros(0, np.int64), named=flows.named,
+        start=np.r_[0, np.cumsum(counts[alive])], times=flows.times[moments], event=flows.event[moments],
+        repeats=flows.repeats[moments], moment_of_event=place[flows.moment_of_event], named=flows.named,
     )  # fmt: skip
+    return kept, place
+
+
+def leading_to(flows: Flows, edges: NDArray[np.bool_], hops: int) -> NDArray[np.bool_]:
+    """Mask (E,) of `edges` and all flows from which one of them is reached over at most `hops` further ones, whatever the times."""
+    needed = edges.copy()
+    wanted = np.zeros(len(flows.kind), bool)
+    wanted[flows.source[edges]] = wanted[flows.actor[edges]] = True
+    for _ in range(hops):
+        more = flows.walked & wanted[flows.target] & ~needed
+        if not more.any():
+            break
+        needed |= more
+        wanted[flows.source[more]] = True
+    return needed
 
 
 def _same(source: Ints, target: Ints, label: Ints) -> tuple[Ints, Ints]:
@@ -189,65 +191,35 @@ def _same(source: Ints, target: Ints, label: Ints) -> tuple[Ints, Ints]:
     return first.astype(np.int64), edge.astype(np.int64)
 
 
-def _acts(frame: pl.LazyFrame, present: set[str]) -> pl.DataFrame:
-    """One row per distinct act: its columns of `_KEYS`, the type of its object, its flow, and lists of its times and event numbers."""
-    import polars as pl
-
-    text = [(pl.col(c).cast(pl.String).fill_null("") if c in present else pl.lit("")).alias(c) for c in _KEYS]
-    known = _deeds(
-        frame.select(pl.col("operation").cast(pl.String).fill_null("").unique(maintain_order=True)).collect()["operation"]
-    )
-    mask = pl.col("detail").cast(pl.String).fill_null("") if "detail" in present else pl.lit("")
-    opening = pl.col("operation").is_in(known.filter("opens")["operation"].to_list())
-    time = pl.col("time_s").cast(pl.Float64).fill_nan(None)
-    timed = pl.coalesce(time.forward_fill(), time.backward_fill(), pl.int_range(pl.len()).cast(pl.Float64)).alias("time")
-    acts = (
-        frame.with_columns(*text, timed, pl.int_range(pl.len(), dtype=pl.UInt32).alias("index"))
-        .group_by(*_KEYS, pl.when(opening).then(mask).otherwise(pl.lit("")).alias("rights"), maintain_order=True)
-        .agg("time", "index")
-        .collect()
-    )
-    rights = acts["rights"].unique().to_list()
-    harmless = pl.col("opens") & pl.col("rights").is_in([r for r in rights if reads_memory(r) is False])
-    said = pl.col("object_type").str.to_lowercase()
-    return acts.join(known, on="operation", how="left", maintain_order="left").with_columns(
-        pl.when(harmless).then(0).otherwise("flow").alias("flow"),
-        pl.when(said == "").then("usual").when(said.is_in(TYPES)).then(said).otherwise(pl.lit("thing")).alias("type"),
-    )
-
-
-def _deeds(operations: pl.Series) -> pl.DataFrame:
-    """Per distinct operation: flow (1 outward, −1 inward, 0 none), what it is usually done to, and what it does to processes."""
-    import polars as pl
-
-    kinds = [deed(name) for name in operations.to_list()]
-    return pl.DataFrame(
-        {
-            "operation": operations,
-            "flow": pl.Series([0 if k in _STILL else -1 if k in _INWARD else 1 for k in kinds], dtype=pl.Int8),
-            "usual": pl.Series([PROCESS if k in _ON_PROCESS else _TYPE_OF.get(k, "thing") for k in kinds], dtype=pl.String),
-            "makes": pl.Series([k in LINKING for k in kinds], dtype=pl.Boolean),
-            "opens": pl.Series([k == "access" for k in kinds], dtype=pl.Boolean),
-        }
-    )
-
-
 def _entities(acts: pl.DataFrame, entities: Vocabulary, *, ids: bool) -> tuple[Ints, Ints, Ints]:
     """Numbers of each act's subject and object, and the kind of each entity."""
     import polars as pl
 
     # an instance is known by its id alone, a nameless one by host and name; things never by id, since those repeat the name
-    subject_id, object_id = pl.col("subject_id"), pl.col("object_id") if ids else pl.lit("")
-    letter = pl.col("type").replace_strict(list(TYPES), [str(n) for n in range(len(TYPES))], return_dtype=pl.String)
-    by_name = pl.col("object").str.to_lowercase()
-    host = pl.when(pl.col("type").is_in(_SHARED)).then(pl.lit("")).otherwise("host")
-    keys = acts.select(
-        pl.when(subject_id == "").then(pl.concat_str(pl.lit("0|"), "host", pl.lit("|"), pl.col("subject").str.to_lowercase()))
-        .otherwise(pl.concat_str(pl.lit("0#"), subject_id)).alias("who"),
-        pl.when((pl.col("type") == PROCESS) & (object_id != "")).then(pl.concat_str(pl.lit("0#"), object_id))
-        .otherwise(pl.concat_str(letter, pl.lit("|"), host, pl.lit("|"), by_name)).alias("what"),
+    nothing = pl.lit("").cast(acts["subject_id"].dtype)
+    nameless = pl.col("subject_id") == ""
+    who = acts.select(
+        pl.lit(PROCESS).cast(acts["type"].dtype).alias("type"), pl.col("subject_id").alias("id"),
+        pl.when(nameless).then("host").otherwise(nothing).alias("host"),
+        pl.when(nameless).then("subject").otherwise(nothing).alias("name"),
     )  # fmt: skip
-    number = entities.encode("entity", pl.concat([keys["who"], keys["what"]]), grow=True)
+    process = pl.col("type") == PROCESS
+    instance = pl.when(process).then("object_id").otherwise(nothing) if ids else nothing
+    what = acts.select(
+        "type", instance.alias("id"),
+        pl.when(pl.col("type").is_in(_SHARED) | (instance != "")).then(nothing).otherwise("host").alias("host"),
+        pl.when(instance == "").then("object").otherwise(nothing).alias("name"),
+    )  # fmt: skip
+    both = pl.concat([who, what])
+    distinct = both.unique(maintain_order=True)
+    text = distinct.with_columns(pl.col("id", "host", "name").cast(pl.String)).select(
+        pl.concat_str(
+            pl.col("type").to_physical().cast(pl.String), pl.lit("#"), "id", pl.lit("|"), "host", pl.lit("|"),
+            pl.col("name").str.to_lowercase(),
+        )
+    )  # fmt: skip
+    distinct = distinct.with_columns(pl.Series("number", entities.encode("entity", text.to_series(), grow=True)))
+    number = both.join(distinct, on=["type", "id", "host", "name"], how="left", maintain_order="left")["number"].to_numpy()
     kind = entities.tables["entity"]["token"].str.slice(0, 1).cast(pl.Int64).to_numpy()
     return number[: acts.height], number[acts.height :], kind
 
@@ -257,18 +229,23 @@ def _codes(acts: pl.DataFrame, outward: NDArray[np.bool_], vocabulary: Vocabular
     import polars as pl
 
     ends = [
-        acts.select(pl.lit(PROCESS).alias("type"), pl.col("subject").alias("name")),
+        acts.select(pl.lit(PROCESS).cast(acts["type"].dtype).alias("type"), pl.col("subject").alias("name")),
         acts.select("type", pl.col("object").alias("name")),
     ]
     distinct = pl.concat(ends).unique(maintain_order=True)
-    tokens = distinct.join(token_table(distinct["name"]), left_on="name", right_on="value", how="left", maintain_order="left")
+    said = distinct.with_columns(pl.all().cast(pl.String))
+    tokens = said.join(token_table(said["name"]), left_on="name", right_on="value", how="left", maintain_order="left")
     columns = {}
     for level, column in enumerate(("e0", "e1", "e2")):
         text = tokens.select(pl.concat_str("type", pl.lit("|"), LEVELS[level]))["type"]
         columns[column] = vocabulary.encode(column, text, grow=grow)
     numbered = distinct.with_row_index("n")
     who, what = (end.join(numbered, on=["type", "name"], how="left", maintain_order="left")["n"].to_numpy() for end in ends)
-    codes = {"op": vocabulary.encode("flow", acts["operation"], grow=grow)}
+    operations = acts.select(pl.col("operation").unique(maintain_order=True))
+    operations = operations.with_columns(
+        pl.Series("code", vocabulary.encode("flow", operations["operation"].cast(pl.String), grow=grow))
+    )
+    codes = {"op": acts.join(operations, on="operation", how="left", maintain_order="left")["code"].to_numpy()}
     for level in range(3):
         of_subject, of_object = columns[f"e{level}"][who], columns[f"e{level}"][what]
         codes[f"u{level}"] = np.where(outward, of_subject, of_object)

@@ -12,10 +12,8 @@ Scores are in nats, (N,) in the table's row order: those of a single flow that w
 
 from __future__ import annotations
 
-import heapq
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,19 +22,20 @@ from numpy.typing import NDArray
 
 from core.archive import load_arrays, save_arrays
 from core.detector import DetectorSpec, parameters, require_batch
-from core.errors import BadInput
+from core.errors import BadInput, NotFitted
 from core.progress import step
 from core.samples import EventLog, Sample
 from core.scores import EventScores, PathScore
 from tools.catalog import ROWS
 from tools.events import lineage, story
-from tools.events.counts import Units, pair
+from tools.events.counts import Units
 from tools.events.factors import FACTORS, History, Nats, as_probabilities, learn_tails
 from tools.events.flows import LABELS, Flows, compact
 from tools.events.history import MAX_FOLDS, stretches, thinned
 from tools.events.lengths import Length, fit_lengths
+from tools.events.path_scores import Weighed, alike, by_length, judge, strangest, tell, weigh, with_actors
 from tools.events.paths import MOST_LENGTH
-from tools.events.patterns import Search, read_patterns, search
+from tools.events.patterns import read_patterns
 from tools.events.prepare import Vocabulary, plain_columns
 from tools.events.tails import Tail
 
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-BEFORE = "what led there"
-"""The part of a score that comes from the path before the event."""
 ACTS = 8
 """Distinct acts a process is ranked by."""
 
@@ -109,10 +106,10 @@ class Gid:
                 step("held-out logs", len(held_out), len(parts))
                 held_out[index] = rest.nats(parts[index])
         self._tails = learn_tails([(parts[index], nats) for index, nats in held_out.items()])
-        weighed = {index: self._weigh(parts[index], nats) for index, nats in held_out.items()}
-        self._lengths = fit_lengths(_by_length([(parts[index], found) for index, found in weighed.items()]))
+        weighed = {index: self._weigh(parts[index], nats, self._tails) for index, nats in held_out.items()}
+        self._lengths = fit_lengths(by_length([(parts[index], found) for index, found in weighed.items()]))
         scores = [
-            _judge(parts[index], found, self._lengths).scores[parts[index].moment_of_event] for index, found in weighed.items()
+            judge(parts[index], found, self._lengths).scores[parts[index].moment_of_event] for index, found in weighed.items()
         ]
         self._reference = thinned(np.concatenate(scores).astype(np.float32))
         return self
@@ -138,36 +135,27 @@ class Gid:
         Only columns that matter are read, in one pass; then the rows of the paths that are told. Rows are numbered from 1 in table order.
         """
         flows, weighed, lengths, _ = self._look(frame, events=False)
-        chains = self._chains(flows, weighed.search, lengths, _alike(flows))
+        chains = strangest(flows, weighed.search, lengths, alike(flows), most=self.top)
         events = sorted({event for chain in chains for event in chain.events})
         import polars as pl
 
         index = pl.int_range(pl.len(), dtype=pl.UInt32).alias("index")
         table = frame.with_columns(index).filter(pl.col("index").is_in(events)).collect().sort("index")
-        table = table.with_columns((pl.col("index").cast(pl.Int64) + 1).alias("row")).drop("index")
-        place = {event: i for i, event in enumerate(events)}
-        moved = [
-            lineage.Chain(score=chain.score, actors=chain.actors, events=tuple(place[e] for e in chain.events))
-            for chain in chains
-        ]
-        actors = lineage.find_actors(table)
-        nothing = np.zeros(table.height)
-        teller = story.Teller(table, actors, np.arange(table.height), nothing, np.zeros(actors.count))
-        return teller.paths([_with_actors(chain, actors) for chain in moved])
+        return tell(chains, events, table.with_columns((pl.col("index").cast(pl.Int64) + 1).alias("row")).drop("index"))
 
-    def _look(self, frame: pl.LazyFrame, *, events: bool) -> tuple[Flows, _Weighed, tuple[Length, ...], tuple[str, ...]]:
+    def _look(self, frame: pl.LazyFrame, *, events: bool) -> tuple[Flows, Weighed, tuple[Length, ...], tuple[str, ...]]:
         """A log's graph with the weight of its flows, the scale of lengths, and what has to be said about both."""
         if self._history is not None:
             flows = compact(frame, self._vocabulary, grow=False, events=events)
-            history, nats, tails = self._history, self._history.nats(flows), self._tails
-            weighed, lengths, notes = self._weigh(flows, nats), self._lengths, []
+            history, nats = self._history, self._history.nats(flows)
+            weighed, lengths, notes = self._weigh(flows, nats, self._tails), self._lengths, []
         else:
             flows = compact(frame, Vocabulary(), grow=True, events=events)
             history = History.whole(flows)
             nats = history.nats(flows, leave_own_out=True)
             tails = learn_tails([(flows, nats)], by_event=False)
             weighed = self._weigh(flows, nats, tails)
-            lengths = fit_lengths(_by_length([(flows, weighed)]), robust=True)
+            lengths = fit_lengths(by_length([(flows, weighed)]), robust=True)
             notes = ["No history was given: the log itself says what is common, and no process vouches for itself."]
         if not history.roles.converged:
             notes.append(
@@ -175,52 +163,42 @@ class Gid:
             )
         return flows, weighed, lengths, tuple(notes)
 
-    def _weigh(self, flows: Flows, nats: Nats, tails: dict[str, Tail] | None = None) -> _Weighed:
-        shares = as_probabilities(nats, self._tails if tails is None else tails)
-        whole = np.sum([shares[name] for name in FACTORS], axis=0)
-        found = search(flows, whole, self._patterns, slack_s=self.slack_s)
-        totals = []
-        for values in found.paths.arriving(self.length):
-            best = np.full(len(flows.times), -np.inf)
-            np.maximum.at(best, found.moment, values)
-            totals.append(best)
-        return _Weighed(shares=shares, own=whole, search=found, totals=totals)
+    def weigh_new(self, flows: Flows, new: NDArray[np.bool_]) -> tuple[Weighed, tuple[Length, ...]]:
+        """Weigh by the fitted history, looking only for paths that end at the `new` moments (M,), and the scale of lengths.
 
-    def _chains(self, flows: Flows, found: Search, lengths: Sequence[Length], alike: Ints) -> list[lineage.Chain]:
-        """The strangest paths that say something new, each as entities and events."""
-        opened: dict[int, int] = {}
+        Raises:
+            NotFitted: there is no history.
+        """
+        if self._history is None:
+            raise NotFitted("'gid': a stream is judged by a history; call fit(normal) with normal logs first.")
+        return self._weigh(flows, self._history.nats(flows), self._tails, ends=new), self._lengths
 
-        def spent(edge: int) -> bool:
-            return opened.get(int(flows.actor[found.edge[edge]]), 0) >= lineage.MOST_OPENED
+    def known_words(self) -> Vocabulary:
+        """A copy of the fitted vocabulary, to be grown with words that history never saw."""
+        return Vocabulary(dict(self._vocabulary.tables))
 
-        def told(steps: int) -> Iterator[lineage.Chain]:
-            for path in found.paths.best(steps, spent=spent):
-                deviations = float(lengths[steps - 1].standardise(np.array([path.weight]))[0])
-                edges = found.edge[list(path.edges)]
-                moments = found.moment[list(path.moments)]
-                yield lineage.Chain(
-                    score=deviations, actors=tuple(flows.actor[edges].tolist()), events=tuple(flows.event[moments].tolist())
-                )
-
-        ranked = heapq.merge(*(told(steps) for steps in range(1, self.length + 1)), key=lambda chain: -chain.score)
-        return lineage.tell_apart(ranked, alike, most=self.top, opened=opened)
+    def _weigh(self, flows: Flows, nats: Nats, tails: dict[str, Tail], *, ends: NDArray[np.bool_] | None = None) -> Weighed:
+        shares = as_probabilities(nats, tails)
+        return weigh(flows, shares, self.length, self._patterns, slack_s=self.slack_s, ends=ends)
 
     def _score(self, log: EventLog) -> EventScores:
         flows, weighed, lengths, notes = self._look(log.table.lazy(), events=True)
-        judged = _judge(flows, weighed, lengths)
+        judged = judge(flows, weighed, lengths)
         at = flows.moment_of_event
         scores = judged.scores[at]
         actors = lineage.find_actors(log.table)
-        alike = _alike(flows, at)
-        total = lineage.gather_own(actors, alike, scores, top=ACTS)
+        same = alike(flows, at)
+        total = lineage.gather_own(actors, same, scores, top=ACTS)
         teller = story.Teller(log.table, actors, flows.edge[at], scores, total)
-        chains = self._chains(flows, weighed.search, lengths, alike)
+        chains = strangest(flows, weighed.search, lengths, same, most=self.top)
+        if weighed.search.paths.gave_up:
+            notes = (*notes, "There are too many paths to look at all of them; some of the strangest may not be shown.")
         return EventScores(
             sample=log.name,
             scores=scores.astype(np.float32),
             rows=log.table["row"].cast(int).to_numpy().astype(np.int64),
             entities=teller.entities(self.top),
-            paths=teller.paths([_with_actors(chain, actors) for chain in chains]),
+            paths=teller.paths([with_actors(chain, actors) for chain in chains]),
             attribution={name: share[at].astype(np.float32) for name, share in judged.shares.items()},
             notes=notes,
         )
@@ -258,70 +236,6 @@ class Gid:
                 for number, name in enumerate(FACTORS)
             }
         return loaded
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Weighed:
-    """`shares` and their sum `own` (E,) in nats, the paths, and per length the nats of the best path ending at each moment (M,)."""
-
-    shares: Nats
-    own: Floats
-    search: Search
-    totals: list[Floats]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Judged:
-    """Per moment (M,): the score, and its shares, which add up to it."""
-
-    scores: Floats
-    shares: dict[str, Floats]
-
-
-def _judge(flows: Flows, weighed: _Weighed, lengths: Sequence[Length]) -> _Judged:
-    """The strangest path that ends at each moment, in nats of a single flow as strange."""
-    edge = flows.edge
-    own = weighed.own[edge]
-    # an act that ends no path by the listed patterns is judged alone
-    deviations, total = lengths[0].standardise(own), own
-    for length, values in zip(lengths, weighed.totals, strict=True):
-        exists = np.isfinite(values)
-        found = np.where(exists, length.standardise(np.where(exists, values, 0.0)), -np.inf)
-        total = np.where(found > deviations, values, total)
-        deviations = np.maximum(deviations, found)
-    scores = lengths[0].restore(deviations)
-    part = np.divide(scores, total, out=np.zeros_like(scores), where=total > 0)
-    shares = {name: weighed.shares[name][edge] * part for name in FACTORS}
-    shares[BEFORE] = scores - np.sum(list(shares.values()), axis=0)
-    return _Judged(scores=scores, shares=shares)
-
-
-def _by_length(logs: Sequence[tuple[Flows, _Weighed]]) -> list[Floats]:
-    """Per length, the nats of the best path ending with each edge's first act, over all logs: repeating an act adds nothing."""
-    found = []
-    for number in range(len(logs[0][1].totals)):
-        values = np.concatenate([weighed.totals[number][flows.start[:-1]] for flows, weighed in logs])
-        found.append(values[np.isfinite(values)])
-    return found
-
-
-def _alike(flows: Flows, at: Ints | None = None) -> Ints:
-    """Per event (N,): a number that equal acts share, whichever process did them."""
-    same = pair(pair(flows.codes["u0"], flows.codes["op"]), flows.codes["v0"])
-    if at is not None:
-        return same[flows.edge[at]]
-    by_event = np.full(int(flows.event.max()) + 1, -1, np.int64)
-    by_event[flows.event] = same[flows.edge]
-    return by_event
-
-
-def _with_actors(chain: lineage.Chain, actors: lineage.Actors) -> lineage.Chain:
-    """The chain with the actors of its events, and whom the last of them made."""
-    people = actors.of_event[list(chain.events)].tolist()
-    made = int(actors.target[chain.events[-1]])
-    return lineage.Chain(
-        score=chain.score, actors=tuple(dict.fromkeys([*people, *([made] if made >= 0 else [])])), events=chain.events
-    )
 
 
 def _refuse_plain(log: EventLog) -> None:

@@ -91,7 +91,6 @@ class TimedPaths:
 
         Ends early, with `TimedPaths.gave_up` set, after opening `most_opened` partial paths.
         """
-        self.gave_up = False
         onward = self._completions(length)
         first = np.flatnonzero(self.opens & (np.diff(self.start) > 0))
         bound = _add(self.weight[first], onward[length - 1][self.start[first]])

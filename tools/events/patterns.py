@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import BadInput
-from tools.events.flows import PROCESS, TYPES, Flows
+from tools.events.acts import PROCESS, TYPES
+from tools.events.flows import Flows
 from tools.events.paths import MOST_LENGTH, TimedPaths
 
 Ints = NDArray[np.int64]
@@ -58,8 +59,18 @@ def read_patterns(patterns: Sequence[str]) -> tuple[tuple[int, ...], ...]:
     return tuple(dict.fromkeys(found))
 
 
-def search(flows: Flows, nats: Floats, patterns: Sequence[tuple[int, ...]] = (), *, slack_s: float = 0.0) -> Search:
-    """The paths of a log whose edges weigh `nats` (E,), in a graph in which following edges is following a pattern."""
+def search(
+    flows: Flows,
+    nats: Floats,
+    patterns: Sequence[tuple[int, ...]] = (),
+    *,
+    slack_s: float = 0.0,
+    ends: NDArray[np.bool_] | None = None,
+) -> Search:
+    """The paths of a log whose edges weigh `nats` (E,), in a graph in which following edges is following a pattern.
+
+    `ends` (M,) marks the moments at which a path may end; all by default.
+    """
     inward = flows.walked & (flows.actor == flows.target)
     other = np.where(flows.actor == flows.source, flows.target, flows.source)
     kind = flows.kind
@@ -76,10 +87,10 @@ def search(flows: Flows, nats: Floats, patterns: Sequence[tuple[int, ...]] = (),
         for pattern in patterns:
             for length in range(1, len(pattern)):
                 before = state_of.setdefault((*pattern[:length], -1) if length > 1 else (), len(state_of))
-                ends = length == len(pattern) - 1
-                after = state_of.setdefault(pattern if ends else (*pattern[: length + 1], -1), len(state_of))
+                final = length == len(pattern) - 1
+                after = state_of.setdefault(pattern if final else (*pattern[: length + 1], -1), len(state_of))
                 here, there = pattern[length - 1], pattern[length]
-                if ends:
+                if final:
                     last.append(after)
                     fits = (kind[flows.actor] == here) & (kind[other] == there)
                     _add(parts, np.flatnonzero(fits), flows.actor, other, before, after)
@@ -96,9 +107,14 @@ def search(flows: Flows, nats: Floats, patterns: Sequence[tuple[int, ...]] = (),
     counts = flows.counts[edge]
     start = np.r_[0, np.cumsum(counts)]
     moment = np.arange(start[-1]) + np.repeat(flows.start[edge] - start[:-1], counts)
+    closing = np.isin(next_state, last)
+    if ends is not None:
+        copy = np.repeat(np.arange(len(edge)), counts)
+        kept = ~closing[copy] | ends[moment]
+        moment, start = moment[kept], np.r_[0, np.cumsum(np.bincount(copy[kept], minlength=len(edge)))]
     paths = TimedPaths(
         source * states + state, target * states + next_state, nats[edge], start, flows.times[moment],
-        opens=state == 0, closes=np.isin(next_state, last), entities=states, slack_s=slack_s,
+        opens=state == 0, closes=closing, entities=states, slack_s=slack_s,
     )  # fmt: skip
     return Search(paths=paths, edge=edge, moment=moment)
 
