@@ -1,10 +1,15 @@
 """GID: chains of flow with a strange end come first; walk and scale have closed forms; odd logs do not break it."""
 
+import os
+import pathlib
+
 import numpy as np
 import polars as pl
 import pytest
 from scipy.stats import boxcox
 
+from benchmarks.event_sets import as_log, read_capture
+from benchmarks.injected_chains import found_among, inject
 from core.errors import BadInput, NotFitted
 from core.samples import EventLog
 from tests.unit.test_rarity import ATTACK, attacked, make, office
@@ -18,6 +23,9 @@ from tools.events.path_scores import BEFORE
 from tools.events.patterns import read_patterns, search
 from tools.events.prepare import Vocabulary
 from tools.events.walk import walk
+
+DATA = pathlib.Path(os.environ.get("TELLTALE_DATA", pathlib.Path(__file__).parents[3] / "shared" / "data"))
+FOLDER = DATA / "otrf_sysmon"
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +251,15 @@ def test_a_stream_needs_a_history_and_a_window():
         GidStream(Gid()).add(make(office(1)))
     with pytest.raises(BadInput, match="window_s"):
         GidStream(Gid(), window_s=0.0)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not FOLDER.is_dir(), reason="real data set otrf_sysmon not found under TELLTALE_DATA")
+def test_injected_chains_are_among_the_first_paths():
+    captures = {path.stem: read_capture(path) for path in sorted(FOLDER.glob("*.parquet"))[:3]}
+    (name, target), *others = ((name, table.filter(pl.col("label") == 0)) for name, table in captures.items())
+    log, chains = inject(target, [table for _, table in others], chains=4, known=False, seed=5)
+    detector = Gid().fit([as_log(table, other) for other, table in others])
+    found = detector.score([as_log(log, name)])[0]
+    assert found_among(found.paths[:10], chains) >= 0.75
+    assert found_among(detector.score([as_log(target, name)])[0].paths[:10], chains) == 0.0

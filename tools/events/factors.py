@@ -36,6 +36,8 @@ _ALONE = {
     RECEIVER: counts.Factor(name=RECEIVER, values=("v0", "v1", "v2"), contexts=((),)),
 }
 _MINUTE_S = 60.0
+_ENOUGH = 100
+"""Held-out events of a kind of flow that are needed to judge it by its own kind."""
 _UNSEEN = float(np.log(2.0))
 """An unseen role is half as usual as the least usual seen one of its class, a quarter of that of its type, and so on."""
 
@@ -140,14 +142,33 @@ def kinds_of(flows: Flows) -> NDArray[np.int64]:
 
 
 def learn_tails(held_out: Sequence[tuple[Flows, Nats]], *, by_event: bool = True) -> dict[str, Tail]:
-    """Per factor, how strange held-out events look by it; every event counts, or every edge, lest a flood set the rate."""
+    """Per factor, how strange held-out events look by it; every event counts, or every edge, lest a flood set the rate.
+
+    A new transition means little for a file and much for a started process, so transitions are also learned for each kind of flow.
+    """
     often = [flows.events_of.astype(np.int64) if by_event else np.ones(len(flows), np.int64) for flows, _ in held_out]
-    return {
-        name: Tail.of(np.concatenate([np.repeat(nats[name], count) for count, (_, nats) in zip(often, held_out, strict=True)]))
-        for name in FACTORS
-    }
+    found = {}
+    for name in FACTORS:
+        found[name] = Tail.of(np.concatenate([np.repeat(n[name], count) for count, (_, n) in zip(often, held_out, strict=True)]))
+    transitions = np.concatenate([np.repeat(n[TRANSITION], count) for count, (_, n) in zip(often, held_out, strict=True)])
+    kinds = np.concatenate([np.repeat(_kind_of_flow(flows), count) for count, (flows, _) in zip(often, held_out, strict=True)])
+    for kind, count in enumerate(np.bincount(kinds).tolist()):
+        if count >= _ENOUGH:
+            found[f"{TRANSITION} {kind}"] = Tail.of(transitions[kinds == kind])
+    return found
 
 
-def as_probabilities(nats: Nats, tails: Mapping[str, Tail]) -> Nats:
-    """−log of the share of held-out events at least as strange, per factor; as they are without `tails`."""
-    return {name: tails[name].convert(values) if name in tails else values for name, values in nats.items()}
+def as_probabilities(flows: Flows, nats: Nats, tails: Mapping[str, Tail]) -> Nats:
+    """−log of the share of held-out events at least as strange, per factor (E,)."""
+    shares = {name: tails[name].convert(values) for name, values in nats.items()}
+    kinds = _kind_of_flow(flows)
+    for kind in np.unique(kinds).tolist():
+        if f"{TRANSITION} {kind}" in tails:
+            same = kinds == kind
+            shares[TRANSITION][same] = tails[f"{TRANSITION} {kind}"].convert(nats[TRANSITION][same])
+    return shares
+
+
+def _kind_of_flow(flows: Flows) -> Ints:
+    """0 where a process is made; else 1 + the type of what a process deals with."""
+    return np.where(flows.makes, 0, 1 + np.maximum(flows.kind[flows.source], flows.kind[flows.target]))

@@ -29,7 +29,7 @@ from core.scores import EventScores, PathScore
 from tools.catalog import ROWS
 from tools.events import lineage, story
 from tools.events.counts import Units
-from tools.events.factors import FACTORS, History, Nats, as_probabilities, learn_tails
+from tools.events.factors import History, Nats, as_probabilities, learn_tails
 from tools.events.flows import LABELS, Flows, compact
 from tools.events.history import MAX_FOLDS, stretches, thinned
 from tools.events.lengths import Length, fit_lengths
@@ -64,8 +64,8 @@ class Gid:
     ...     "row": range(1, 43), "time_s": [float(i) for i in range(42)], "subject": [f"w{i % 8}" for i in range(40)] + ["w1", "imp"],
     ...     "operation": ["read"] * 40 + ["start", "write"], "object": ["book"] * 40 + ["imp", "master key"]}))
     >>> found = Gid().score([log])[0]
-    >>> int(found.scores.argmax()), found.paths[1].steps
-    (41, ('w1 started imp', 'imp wrote "master key"'))
+    >>> int(found.scores.argmax()), found.paths[0].steps
+    (41, ('imp wrote "master key"',))
     """
 
     spec: DetectorSpec = next(row for row in ROWS if row.name == "gid")
@@ -178,7 +178,7 @@ class Gid:
         return Vocabulary(dict(self._vocabulary.tables))
 
     def _weigh(self, flows: Flows, nats: Nats, tails: dict[str, Tail], *, ends: NDArray[np.bool_] | None = None) -> Weighed:
-        shares = as_probabilities(nats, tails)
+        shares = as_probabilities(flows, nats, tails)
         return weigh(flows, shares, self.length, self._patterns, slack_s=self.slack_s, ends=ends)
 
     def _score(self, log: EventLog) -> EventScores:
@@ -211,10 +211,11 @@ class Gid:
             units = self._history.units
             arrays |= {f"unit:{c}": codes.astype(np.int32) for c, codes in units.columns.items()}
             arrays |= {"actor": units.actor, "mass": units.mass, "starts": units.starts, "kind": self._history.kind}
-        for number, name in enumerate(FACTORS if self._tails else ()):
-            arrays |= {f"tail:{number}:surprise": self._tails[name].surprise, f"tail:{number}:nats": self._tails[name].nats}
+        for number, tail in enumerate(self._tails.values()):
+            arrays |= {f"tail:{number}:surprise": tail.surprise, f"tail:{number}:nats": tail.nats}
         lengths = [[one.exponent, one.centre, one.spread] for one in self._lengths]
-        save_arrays(path, name="gid", parameters=parameters(self), arrays=arrays, state={"lengths": lengths})
+        state = {"lengths": lengths, "tails": list(self._tails)}
+        save_arrays(path, name="gid", parameters=parameters(self), arrays=arrays, state=state)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -230,11 +231,10 @@ class Gid:
                 actor=arrays["actor"], mass=arrays["mass"], starts=arrays["starts"],
             )  # fmt: skip
             loaded._history = History.of(units, arrays["kind"])
-        if "tail:0:nats" in arrays:
-            loaded._tails = {
-                name: Tail(surprise=arrays[f"tail:{number}:surprise"], nats=arrays[f"tail:{number}:nats"])
-                for number, name in enumerate(FACTORS)
-            }
+        loaded._tails = {
+            name: Tail(surprise=arrays[f"tail:{number}:surprise"], nats=arrays[f"tail:{number}:nats"])
+            for number, name in enumerate(state["tails"])
+        }
         return loaded
 
 

@@ -285,15 +285,25 @@ def find_chains(
     return tell_apart(found, alike, most=most)
 
 
-def tell_apart(ranked: Iterable[Chain], alike: Ints, *, most: int, opened: dict[int, int] | None = None) -> list[Chain]:
-    """The first `most` of `ranked` chains that say something new; `opened` counts, as it goes, how many each ancestor has opened."""
+def tell_apart(
+    ranked: Iterable[Chain], alike: Ints, *, most: int, opened: dict[int, int] | None = None, shared: float = 1.0
+) -> list[Chain]:
+    """The first `most` of `ranked` chains that say something new.
+
+    `opened` counts, as it goes, how many each ancestor has opened. A chain of which a share of at least `shared` of its events was
+    already told by a better one is dropped.
+    """
     kept: list[Chain] = []
     opened = {} if opened is None else opened
     shown: set[tuple[int, ...]] = set()
     for chain in ranked:
         told = set(chain.events)
         acts = tuple(alike[list(chain.events)].tolist())
-        if acts in shown or opened.get(chain.actors[0], 0) >= MOST_OPENED or any(told <= set(k.events) for k in kept):
+        if (
+            acts in shown
+            or opened.get(chain.actors[0], 0) >= MOST_OPENED
+            or any(len(told & set(k.events)) >= shared * len(told) for k in kept)
+        ):
             continue
         opened[chain.actors[0]] = opened.get(chain.actors[0], 0) + 1
         shown.add(acts)

@@ -29,6 +29,8 @@ Ints = NDArray[np.int64]
 
 BEFORE = "what led there"
 """The part of a score that comes from the path before the event."""
+SHARED = 0.5
+"""A path of which at least so many events were told by a better one is a variant of that."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -130,7 +132,7 @@ def strangest(flows: Flows, found: Search, lengths: Sequence[Length], same: Ints
             yield lineage.Chain(score=deviations, actors=tuple(actors.tolist()), events=tuple(events.tolist()))
 
     ranked = heapq.merge(*(told(steps, length) for steps, length in enumerate(lengths, start=1)), key=lambda chain: -chain.score)
-    return lineage.tell_apart(ranked, same, most=most, opened=opened)
+    return lineage.tell_apart(ranked, same, most=most, opened=opened, shared=SHARED)
 
 
 def tell(chains: Sequence[lineage.Chain], events: Sequence[int], table: pl.DataFrame) -> tuple[PathScore, ...]:
