@@ -33,7 +33,7 @@ from tools.events.factors import History, Nats, as_probabilities, learn_tails
 from tools.events.flows import LABELS, Flows, compact
 from tools.events.history import MAX_FOLDS, stretches, thinned
 from tools.events.lengths import Length, fit_lengths
-from tools.events.path_scores import Weighed, alike, by_length, judge, strangest, tell, weigh, with_actors
+from tools.events.path_scores import Weighed, alike, by_length, judge, strangest, tell, to_the_end, weigh, with_actors
 from tools.events.paths import MOST_LENGTH
 from tools.events.patterns import read_patterns
 from tools.events.prepare import Vocabulary, plain_columns
@@ -193,12 +193,14 @@ class Gid:
         chains = strangest(flows, weighed.search, lengths, same, most=self.top)
         if weighed.search.paths.gave_up:
             notes = (*notes, "There are too many paths to look at all of them; some of the strangest may not be shown.")
+        endings = teller.endings(lineage.CANDIDATES * self.top)
+        told = [to_the_end(with_actors(chain, actors), endings, flows.times[at]) for chain in chains]
         return EventScores(
             sample=log.name,
             scores=scores.astype(np.float32),
             rows=log.table["row"].cast(int).to_numpy().astype(np.int64),
             entities=teller.entities(self.top),
-            paths=teller.paths([with_actors(chain, actors) for chain in chains]),
+            paths=teller.paths(told),
             attribution={name: share[at].astype(np.float32) for name, share in judged.shares.items()},
             notes=notes,
         )

@@ -117,6 +117,14 @@ def with_actors(chain: lineage.Chain, actors: lineage.Actors) -> lineage.Chain:
     )
 
 
+def to_the_end(chain: lineage.Chain, endings: Ints, times: Floats) -> lineage.Chain:
+    """The chain and, if it comes later, what tells most of all that its last actor did (`endings` (A,): events, −1 for none)."""
+    ending = int(endings[chain.actors[-1]])
+    if ending < 0 or ending in chain.events or times[ending] < times[chain.events[-1]]:
+        return chain
+    return lineage.Chain(score=chain.score, actors=chain.actors, events=(*chain.events, ending))
+
+
 def strangest(flows: Flows, found: Search, lengths: Sequence[Length], same: Ints, *, most: int) -> list[lineage.Chain]:
     """The strangest paths that say something new, as entities and events; `same` (N,) numbers equal acts alike."""
     opened: dict[int, int] = {}
