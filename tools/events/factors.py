@@ -1,7 +1,8 @@
 """The three factors of a flow: how usual its sender, its receiver, and the transition between them are in a history.
 
 History is what flows were seen between which roles (names, not instances), so that it speaks about other machines too. A transition
-is judged by counts with back-off to coarser names (`tools.events.counts`), sender and receiver by the random walk over the
+is judged by counts with back-off to coarser names (`tools.events.counts`), both ways: an ordinary shell started by a program that
+nobody knows is unusual for the shell, not for the program. Sender and receiver are judged by the random walk over the
 history's roles (`tools.events.walk`). Whatever a factor measures, −log of it is replaced by −log of the share of held-out
 events that look at least as strange by it (`tools.events.tails`): each factor is then a probability, and their product may be taken.
 Axes: edges (E,), roles (R,). Values are in nats, ≥ 0.
@@ -30,6 +31,9 @@ SENDER, TRANSITION, RECEIVER = "the sender", "what flows from the sender to the 
 FACTORS = (SENDER, TRANSITION, RECEIVER)
 _TRANSITION = counts.Factor(
     name=TRANSITION, values=("v0", "v1", "v2"), contexts=(("u0", "op"), ("u1", "op"), ("op",), ())
+)  # fmt: skip
+_BACKWARD = counts.Factor(
+    name="sender given receiver, operation", values=("u0", "u1", "u2"), contexts=(("v0", "op"), ("v1", "op"), ("op",), ())
 )  # fmt: skip
 _ALONE = {
     SENDER: counts.Factor(name=SENDER, values=("u0", "u1", "u2"), contexts=((),)),
@@ -116,7 +120,7 @@ class History:
         asked = counts.Units(columns=codes, actor=flows.actor[first], mass=np.ones(len(first)), starts=flows.makes[first])
         return {
             SENDER: self._unusual(self.roles.sender, codes, "u")[label],
-            TRANSITION: counts.surprise(self.units, asked, _TRANSITION)[label],
+            TRANSITION: (counts.surprise(self.units, asked, _TRANSITION) + counts.surprise(self.units, asked, _BACKWARD))[label],
             RECEIVER: self._unusual(self.roles.receiver, codes, "v")[label],
         }
 
