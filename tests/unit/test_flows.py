@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from core.errors import BadInput
 from tools.events.acts import TYPES
 from tools.events.flows import compact, join, keep, leading_to
 from tools.events.prepare import Vocabulary
@@ -123,3 +124,19 @@ def test_what_leads_to_an_edge_is_found_over_so_many_hops():
     last = flows.event[flows.start[:-1]] == 2
     found = [sorted(flows.event[flows.start[:-1]][leading_to(flows, last, hops)].tolist()) for hops in range(3)]
     assert found == [[2], [1, 2], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("frame", [pl.DataFrame({"subject": ["a"], "time_s": [0.0]}), table([("a", "read", "f")])[:0]])
+def test_a_table_that_says_too_little_is_refused(frame):
+    with pytest.raises(BadInput, match="expected"):
+        graph(frame)
+
+
+def test_pieces_of_a_long_log_are_one_graph(monkeypatch):
+    log = random_log(200, 8)
+    whole = graph(log)
+    monkeypatch.setattr("tools.events.acts.PIECE", 17)
+    pieces = graph(log)
+    np.testing.assert_array_equal(pieces.times[pieces.moment_of_event], whole.times[whole.moment_of_event])
+    assert sorted(pieces.counts.tolist()) == sorted(whole.counts.tolist())
+    assert (np.unique(pieces.edge[pieces.moment_of_event], return_inverse=True)[1].max() + 1) == len(whole)

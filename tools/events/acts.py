@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.errors import BadInput
+from core.samples import EVENT_ROLES
 from tools.events.wording import LINKING, Deed, deed, reads_memory
 
 if TYPE_CHECKING:
@@ -39,13 +41,22 @@ def read_acts(frame: pl.LazyFrame) -> pl.DataFrame:
     `rights` is the access mask of opened processes), `type` (an Enum of TYPES), `flow` (1 outward, −1 inward, 0 none), `makes` (a
     process), and lists of its `time` (seconds) and `index` (event numbers from 0). A missing time is that of the row before; a log
     without times is ordered by its rows.
+
+    Raises:
+        BadInput: no rows, or no column for who, did what, to what or when.
     """
     import polars as pl
 
     present = set(frame.collect_schema().names())
+    missing = [name for name in ("time_s", *EVENT_ROLES) if name not in present]
+    if missing:
+        raise BadInput(f"events: expected the columns {missing}, got {sorted(present)[:20]}; rename the file's own to these.")
     names = pl.Categorical(pl.Categories.random())
     count = frame.select(pl.len()).collect().item()
-    seconds = pl.col("time_s").cast(pl.Float64).fill_nan(None)
+    if count == 0:
+        raise BadInput("events: expected at least one event, got none.")
+    seconds = pl.col("time_s").cast(pl.Float64)
+    seconds = pl.when(seconds.is_finite()).then(seconds)
     timed = frame.select(seconds.first(ignore_nulls=True)).collect().item()
     known = _deeds(frame.select(pl.col("operation").cast(pl.String).fill_null("").unique().sort()).collect()["operation"], names)
     opening = pl.col("operation").is_in(known.filter("opens")["operation"].cast(pl.String).to_list())
