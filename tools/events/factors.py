@@ -84,12 +84,6 @@ class History:
         return cls.of(units.take(kept), kinds[kept])
 
     @classmethod
-    def whole(cls, log: Flows) -> History:
-        """A log as its own history, complete."""
-        units, edge = as_units(log)
-        return cls.of(units, kinds_of(log)[edge])
-
-    @classmethod
     def of(cls, units: counts.Units, kind: NDArray[np.int64]) -> History:
         """Walk over the roles of `units`."""
         source, target = units.columns["u0"], units.columns["v0"]
@@ -97,22 +91,8 @@ class History:
         known[source], known[target] = kind[:, 0], kind[:, 1]
         return cls(units=units, kind=kind, roles=walk(source, target, units.mass, known))
 
-    def nats(self, flows: Flows, *, leave_own_out: bool = False) -> Nats:
-        """−log of each factor for each edge, before it is made a probability.
-
-        With `leave_own_out`, this is the history of `flows` itself (`whole`), and no
-        actor vouches for itself. A walk cannot leave everyone out in
-        turn, so that sender and receiver are then counted like transitions.
-        """
-        if leave_own_out:
-            edge = as_units(flows)[1]
-            often = np.bincount(edge, weights=self.units.mass)
-            return {
-                factor.name: np.bincount(
-                    edge, weights=self.units.mass * counts.surprise(self.units, self.units, factor, leave_own_out=True)
-                ) / often
-                for factor in (_ALONE[SENDER], _TRANSITION, _ALONE[RECEIVER])
-            }  # fmt: skip
+    def nats(self, flows: Flows) -> Nats:
+        """−log of each factor for each edge of another log, before it is made a probability."""
         # edges of equal roles are equally likely: each combination is looked up once
         same = counts.pair(counts.pair(flows.codes["u0"], flows.codes["v0"]), flows.codes["op"])
         first, label = np.unique(same, return_index=True, return_inverse=True)[1:]
@@ -138,6 +118,21 @@ class History:
             found = most[codes] + level * _UNSEEN
             result = np.where(np.isfinite(found), found, result)
         return result
+
+
+def nats_among_itself(flows: Flows) -> Nats:
+    """−log of each factor for each edge with the log as its own history, in which no actor vouches for itself.
+
+    A walk cannot leave everyone out in turn, so that sender and receiver are counted like transitions, and these one way only: what
+    a loud attack does to a thing is all that the thing knows.
+    """
+    units, edge = as_units(flows)
+    often = np.bincount(edge, weights=units.mass)
+    found = {}
+    for factor in (_ALONE[SENDER], _TRANSITION, _ALONE[RECEIVER]):
+        surprise = counts.surprise(units, units, factor, leave_own_out=True)
+        found[factor.name] = np.asarray(np.bincount(edge, weights=units.mass * surprise) / often)
+    return found
 
 
 def kinds_of(flows: Flows) -> NDArray[np.int64]:

@@ -29,7 +29,7 @@ from core.scores import EventScores, PathScore
 from tools.catalog import ROWS
 from tools.events import lineage, story
 from tools.events.counts import Units
-from tools.events.factors import History, Nats, as_probabilities, learn_tails
+from tools.events.factors import History, Nats, as_probabilities, learn_tails, nats_among_itself
 from tools.events.flows import LABELS, Flows, compact
 from tools.events.history import MAX_FOLDS, stretches, thinned
 from tools.events.lengths import Length, fit_lengths
@@ -99,7 +99,7 @@ class Gid:
         self._vocabulary, self._history = vocabulary, History.learn(parts)
         self._tails, self._lengths, self._reference = {}, (), np.zeros(0, np.float32)
         folds = min(MAX_FOLDS, len(parts))
-        held_out: dict[int, Nats] = {0: History.whole(parts[0]).nats(parts[0], leave_own_out=True)} if folds < 2 else {}
+        held_out: dict[int, Nats] = {0: nats_among_itself(parts[0])} if folds < 2 else {}
         for fold in range(folds if folds > 1 else 0):
             rest = History.learn([part for i, part in enumerate(parts) if i % folds != fold])
             for index in range(fold, len(parts), folds):
@@ -147,20 +147,16 @@ class Gid:
         """A log's graph with the weight of its flows, the scale of lengths, and what has to be said about both."""
         if self._history is not None:
             flows = compact(frame, self._vocabulary, grow=False, events=events)
-            history, nats = self._history, self._history.nats(flows)
-            weighed, lengths, notes = self._weigh(flows, nats, self._tails), self._lengths, []
+            weighed, lengths, notes = self._weigh(flows, self._history.nats(flows), self._tails), self._lengths, []
+            if not self._history.roles.converged:
+                notes.append("Sender and receiver scores had not settled when they were taken; paths may be ranked less well.")
         else:
             flows = compact(frame, Vocabulary(), grow=True, events=events)
-            history = History.whole(flows)
-            nats = history.nats(flows, leave_own_out=True)
+            nats = nats_among_itself(flows)
             tails = learn_tails([(flows, nats)], by_event=False)
             weighed = self._weigh(flows, nats, tails)
             lengths = fit_lengths(by_length([(flows, weighed)]), robust=True)
             notes = ["No history was given: the log itself says what is common, and no process vouches for itself."]
-        if not history.roles.converged:
-            notes.append(
-                f"Sender and receiver scores did not settle in {history.roles.rounds} rounds; those of the last one were used."
-            )
         return flows, weighed, lengths, tuple(notes)
 
     def weigh_new(self, flows: Flows, new: NDArray[np.bool_]) -> tuple[Weighed, tuple[Length, ...]]:

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 RESTART = 0.1
 TOLERANCE = 1e-9
-MOST_ROUNDS = 500
+MOST_ROUNDS = 2_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
