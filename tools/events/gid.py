@@ -33,7 +33,18 @@ from tools.events.factors import History, Nats, as_probabilities, learn_tails, n
 from tools.events.flows import LABELS, Flows, compact
 from tools.events.history import MAX_FOLDS, stretches, thinned
 from tools.events.lengths import Length, fit_lengths
-from tools.events.path_scores import Weighed, alike, by_length, judge, strangest, tell, to_the_end, weigh, with_actors
+from tools.events.path_scores import (
+    Weighed,
+    alike,
+    by_length,
+    from_the_start,
+    judge,
+    strangest,
+    tell,
+    to_the_end,
+    weigh,
+    with_actors,
+)
 from tools.events.paths import MOST_LENGTH
 from tools.events.patterns import read_patterns
 from tools.events.prepare import Vocabulary, plain_columns
@@ -190,7 +201,8 @@ class Gid:
         if weighed.search.paths.gave_up:
             notes = (*notes, "There are too many paths to look at all of them; some of the strangest may not be shown.")
         endings = teller.endings(lineage.CANDIDATES * self.top)
-        told = [to_the_end(with_actors(chain, actors), endings, flows.times[at]) for chain in chains]
+        times, links = flows.times[at], lineage.find_links(log.table, actors)
+        told = [from_the_start(to_the_end(with_actors(chain, actors), endings, times), actors, links, times) for chain in chains]
         return EventScores(
             sample=log.name,
             scores=scores.astype(np.float32),

@@ -29,6 +29,8 @@ Ints = NDArray[np.int64]
 
 BEFORE = "what led there"
 """The part of a score that comes from the path before the event."""
+MAKERS = 2
+"""Links before a path that are told with it."""
 SHARED = 0.5
 """A path of which at least so many events were told by a better one is a variant of that."""
 
@@ -123,6 +125,22 @@ def to_the_end(chain: lineage.Chain, endings: Ints, times: Floats) -> lineage.Ch
     if ending < 0 or ending in chain.events or times[ending] < times[chain.events[-1]]:
         return chain
     return lineage.Chain(score=chain.score, actors=chain.actors, events=(*chain.events, ending))
+
+
+def from_the_start(chain: lineage.Chain, actors: lineage.Actors, links: lineage.Links, times: Floats) -> lineage.Chain:
+    """The chain with the links that made its first actor and that one's maker put before it: who let it in, however ordinary that was."""
+    events, people = chain.events, chain.actors
+    for _ in range(MAKERS):
+        begun = times[events[0]]
+        makers = np.flatnonzero((links.made == people[0]) & (times[links.event] <= begun))
+        if len(makers) == 0:
+            break
+        event = int(links.event[makers[-1]])
+        maker = int(actors.of_event[event])
+        if event in events or maker in people:
+            break
+        events, people = (event, *events), (maker, *people)
+    return lineage.Chain(score=chain.score, actors=people, events=events)
 
 
 def strangest(flows: Flows, found: Search, lengths: Sequence[Length], same: Ints, *, most: int) -> list[lineage.Chain]:
