@@ -78,6 +78,14 @@ def inject(
     return whole.drop("chain"), marks
 
 
+def benign(capture: pl.DataFrame) -> pl.DataFrame:
+    """A capture without its attack, and without what others did to the attack's processes."""
+    import polars as pl
+
+    made = capture.filter((pl.col("label") == 1) & (pl.col("op") == "create_process"))["obj_id"].unique()
+    return capture.filter((pl.col("label") == 0) & ~pl.col("obj_id").is_in(made.implode()))
+
+
 def found_among(paths: Sequence[PathScore], chains: Sequence[set[int]], *, steps: int = 3) -> float:
     """Share of chains of which one of `paths` holds at least `steps` rows."""
     return float(np.mean([any(len(chain & set(path.rows)) >= steps for path in paths) for chain in chains]))

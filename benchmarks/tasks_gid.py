@@ -33,7 +33,7 @@ from benchmarks.event_sets import (
     token_columns,
     without,
 )
-from benchmarks.injected_chains import found_among, inject
+from benchmarks.injected_chains import benign, found_among, inject
 from benchmarks.rows import Row, measured
 from core.errors import BadInput
 from core.samples import EventLog
@@ -148,10 +148,8 @@ def _recovered(target: pl.DataFrame, found: EventScores) -> dict[str, float]:
 
 def _injected(captures: Mapping[str, pl.DataFrame], quick: bool) -> Iterator[Row]:
     """Known truth: chains put into the benign rows of the development capture."""
-    import polars as pl
-
     _, normal = without(captures, DEVELOPMENT)
-    target = captures[DEVELOPMENT].filter(pl.col("label") == 0)
+    target = benign(captures[DEVELOPMENT])
     logs = [as_log(table, name) for name, table in normal.items()]
     for known in (False, True):
         data = f"{CHAINS} chains injected, {'known programs' if known else 'new programs'}"
