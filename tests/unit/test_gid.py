@@ -164,7 +164,8 @@ def test_tables_without_process_structure_are_sent_to_rarity():
 
 
 @pytest.mark.parametrize("wrong", [{"length": 0}, {"length": 99}, {"top": 0}, {"slack_s": -1.0}, {"slack_s": float("nan")},
-                                   {"patterns": ("process>gizmo",)}, {"patterns": ("file>file",)}, {"patterns": ("process",)}])  # fmt: skip
+                                   {"patterns": ("process>gizmo",)}, {"patterns": ("file>file",)}, {"patterns": ("process",)},
+        {"patterns": ("file>process>file",), "length": 1}])  # fmt: skip
 def test_wrong_values_are_refused(wrong):
     with pytest.raises(BadInput):
         Gid(**wrong)

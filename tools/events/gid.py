@@ -93,6 +93,9 @@ class Gid:
         self.slack_s = slack_s
         self.top = top
         self._patterns = read_patterns(self.patterns)
+        longest = max((len(pattern) - 1 for pattern in self._patterns), default=1)
+        if longest > length:
+            raise BadInput(f"patterns={self.patterns!r}, length={length!r}: expected a length of at least {longest} flows.")
         self._vocabulary = Vocabulary()
         self._history: History | None = None
         self._tails: dict[str, Tail] = {}
