@@ -76,7 +76,7 @@ class Gid:
     ...     "operation": ["read"] * 40 + ["start", "write"], "object": ["book"] * 40 + ["imp", "master key"]}))
     >>> found = Gid().score([log])[0]
     >>> int(found.scores.argmax()), found.paths[0].steps
-    (41, ('imp wrote "master key"',))
+    (41, ('w1 started imp', 'imp wrote "master key"'))
     """
 
     spec: DetectorSpec = next(row for row in ROWS if row.name == "gid")
