@@ -10,40 +10,45 @@ score a capture against itself. Bars from the project's notes for the lsass capt
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets import folder
+from benchmarks.event_sets import (
+    BASELINES,
+    DEVELOPMENT,
+    Baseline,
+    Scores,
+    Tokens,
+    as_log,
+    forest_scores,
+    marginal,
+    random_scores,
+    ranked,
+    read_capture,
+    shown,
+    token_columns,
+    without,
+)  # fmt: skip
 from benchmarks.rows import Row, measured
 from core.calibrate import from_reference, from_self
 from core.errors import BadInput
 from core.samples import EventLog
-from core.scores import EventScores
 from metrics.ranking import auroc, average_precision
+from tools.events.gid import Gid
 from tools.events.rarity import Rarity
 
 if TYPE_CHECKING:
     import polars as pl
 
-DEVELOPMENT = "lsass02_procdump"
-SEEDS = (0, 1, 2)
-TOP_PATHS = 5
-_ROLES = {
-    "subj_image": "subject", "op": "operation", "obj_name": "object", "subj_guid": "subject_id", "obj_id": "object_id",
-    "obj_type": "object_type", "host": "host", "subj_user": "user", "detail": "detail", "subj_pid": "attr:subj_pid",
-}  # fmt: skip
 _NSL_NOMINAL = (
     "protocol_type", "service", "flag", "land", "logged_in", "root_shell", "su_attempted", "is_host_login", "is_guest_login",
     "num_outbound_cmds",
 )  # fmt: skip
-
-Scores: TypeAlias = NDArray[np.float64]
-Tokens: TypeAlias = "pl.DataFrame"
-Baseline: TypeAlias = Callable[[Tokens, Tokens, int], Scores]
 
 
 def rows(data: Path, *, quick: bool) -> Iterator[Row]:
@@ -58,28 +63,13 @@ def rows(data: Path, *, quick: bool) -> Iterator[Row]:
     yield from _speed(quick)
 
 
-def _capture(path: Path) -> pl.DataFrame:
-    import polars as pl
-
-    table = pl.read_parquet(path).with_row_index("row", 1)
-    elapsed = (pl.col("time") - pl.col("time").min()).dt.total_microseconds() / 1e6
-    return table.with_columns(pl.col(pl.Categorical).cast(pl.String), elapsed.alias("time_s"))
-
-
-def _log(table: pl.DataFrame, name: str) -> EventLog:
-    """The observations of a capture; labels stay behind."""
-    return EventLog(name=name, roles={}, table=table.rename(_ROLES).select("row", "time_s", *_ROLES.values()))
-
-
 def _captures(path: Path, quick: bool) -> Iterator[Row]:
-    import polars as pl
 
-    captures = {p.stem: _capture(p) for p in sorted(path.glob("*.parquet"))}
+    captures = {p.stem: read_capture(p) for p in sorted(path.glob("*.parquet"))}
     names = [DEVELOPMENT, "lsass03_comsvcs"] if quick else list(captures)
     collected: dict[str, list[tuple[str, dict[str, float], float]]] = {}
     for name in names:
-        target = captures[name].filter(pl.col("harness") == 0)
-        normal = {n: t.filter(pl.col("label") == 0) for n, t in captures.items() if n != name}
+        target, normal = without(captures, name)
         note = "development capture" if name == DEVELOPMENT else ""
         for title, metrics, seconds, peak, seeds in _methods(name, target, normal, quick=quick):
             collected.setdefault(title, []).append((name, metrics, seconds))
@@ -100,103 +90,33 @@ def _captures(path: Path, quick: bool) -> Iterator[Row]:
 def _methods(
     name: str, target: pl.DataFrame, normal: dict[str, pl.DataFrame], *, quick: bool
 ) -> Iterator[tuple[str, dict[str, float], float, float, tuple[int, ...]]]:
-    import polars as pl
 
-    columns = ["subj_image", "op", "obj_name"]
-    tokens = target.select(pl.col(columns).str.to_lowercase())
-    history = pl.concat([t.select(pl.col(columns).str.to_lowercase()) for t in normal.values()])
-    baselines: dict[str, tuple[Baseline, tuple[int, ...]]] = {
-        "random": (_random, SEEDS),
-        "marginal rarity": (_marginal, ()),
-        "pairwise counts": (_pairwise, ()),
-        "one-hot isolation forest": (_forest, SEEDS[:1] if quick else SEEDS),
-    }
-    for title, (method, seeds) in baselines.items():
+    history, tokens = token_columns(target, normal)
+    for title, (method, seeds) in BASELINES.items():
+        seeds = seeds[:1] if quick else seeds
         with measured() as cost:
-            tried = [_ranked(target, method(history, tokens, seed)) for seed in seeds or (0,)]
+            tried = [ranked(target, method(history, tokens, seed)) for seed in seeds or (0,)]
         mean = {key: float(np.mean([t[key] for t in tried])) for key in tried[0]}
         yield title, mean, cost.seconds, cost.peak_mb, seeds
-    log = _log(target, name)
-    for title, fitted in (("rarity", True), ("rarity without history", False)):
+    log = as_log(target, name)
+    for title, kind, fitted in (("rarity", Rarity, True), ("rarity without history", Rarity, False),
+                                ("gid", Gid, True), ("gid without history", Gid, False)):  # fmt: skip
         with measured() as cost:
-            detector = Rarity()
+            detector: Rarity | Gid = kind()
             if fitted:
-                detector.fit([_log(t, n) for n, t in normal.items()])
+                detector.fit([as_log(t, n) for n, t in normal.items()])
             found = detector.score([log])[0]
-        metrics = _ranked(target, found.scores.astype(np.float64)) | _shown(target, found)
+        metrics = ranked(target, found.scores.astype(np.float64)) | shown(target, found)
         calibration = from_reference(detector.reference_scores(), false_positive_rate=0.05) if fitted else from_self(found.scores)
         flagged = found.scores > calibration.threshold
         labels = target["label"].to_numpy() > 0
         metrics["false_alarm_rate"] = float(flagged[~labels].mean())
         metrics["caught_at_threshold"] = float(flagged[labels].mean())
         yield title, metrics, cost.seconds, cost.peak_mb, ()
+        if isinstance(detector, Gid):
+            continue
         own = found.scores.astype(np.float64) - list(found.attribution.values())[-1]
-        yield f"{title}, events alone", _ranked(target, own), cost.seconds, cost.peak_mb, ()
-
-
-def _ranked(target: pl.DataFrame, scores: Scores) -> dict[str, float]:
-    import polars as pl
-
-    labels, keys = target["label"].to_numpy(), target["key"].to_numpy()
-    # the plain way to rank processes by events: mean of the top ten, for every method alike
-    top = (
-        target.select("subj_guid", "label").with_columns(pl.Series("score", scores)).group_by("subj_guid", maintain_order=True)
-        .agg(pl.col("label").max(), pl.col("score").top_k(10).mean())
-    )  # fmt: skip
-    return {
-        "auroc": auroc(labels, scores), "ap": average_precision(labels, scores), "key_ap": average_precision(keys, scores),
-        "process_auroc": auroc(top["label"].to_numpy(), top["score"].to_numpy()),
-        "process_ap": average_precision(top["label"].to_numpy(), top["score"].to_numpy()),
-    }  # fmt: skip
-
-
-def _shown(target: pl.DataFrame, found: EventScores) -> dict[str, float]:
-    label = dict(zip(target["row"].to_list(), target["label"].to_list(), strict=True))
-    paths = [np.mean([label[row] for row in path.rows]) >= 0.5 for path in found.paths]
-    entities = [np.mean([label[row] for row in entity.rows]) >= 0.5 for entity in found.entities]
-    first = [next((i + 1 for i, hit in enumerate(hits) if hit), 0) for hits in (paths, entities)]
-    return {
-        "path_hit": float(any(paths[:TOP_PATHS])), "first_attack_path": float(first[0]), "first_attack_process": float(first[1]),
-        "attack_among_top5_processes": float(np.mean(entities[:5])),
-    }  # fmt: skip
-
-
-def _random(history: Tokens, target: Tokens, seed: int) -> Scores:
-    return np.random.default_rng(seed).random(target.height)
-
-
-def _marginal(history: Tokens, target: Tokens, seed: int) -> Scores:
-    return np.asarray(np.sum([_bits(history, target, [column]) for column in target.columns], axis=0))
-
-
-def _pairwise(history: Tokens, target: Tokens, seed: int) -> Scores:
-    names = target.columns
-    pairs = [[a, b] for i, a in enumerate(names) for b in names[i + 1 :]]
-    return np.asarray(np.sum([_bits(history, target, chosen) for chosen in pairs], axis=0))
-
-
-def _bits(history: Tokens, target: Tokens, columns: Sequence[str]) -> Scores:
-    """−log of the half-count-smoothed frequency of the values of `columns`."""
-    import polars as pl
-
-    counted = history.group_by(list(columns)).len()
-    seen = (
-        target.join(counted, on=list(columns), how="left", maintain_order="left", nulls_equal=True)["len"].fill_null(0).to_numpy()
-    )
-    return np.asarray(-np.log((seen + 0.5) / (history.height + 0.5 * (counted.select(pl.len()).item() + 1))))
-
-
-def _forest(history: Tokens, target: Tokens, seed: int) -> Scores:
-    """Isolation forest on one-hot columns: the 40 most frequent values of each attribute, the rest as one; 20,000 rows learnt from."""
-    import polars as pl
-    from sklearn.ensemble import IsolationForest
-    from sklearn.preprocessing import OneHotEncoder
-
-    encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=40)
-    sample = history.sample(min(20_000, history.height), seed=seed).select(pl.all().cast(pl.String)).to_numpy()
-    forest = IsolationForest(n_estimators=100, random_state=seed, n_jobs=1).fit(encoder.fit_transform(sample))
-    everything = encoder.transform(target.select(pl.all().cast(pl.String)).to_numpy())
-    return np.asarray(-forest.score_samples(everything), dtype=np.float64)
+        yield f"{title}, events alone", ranked(target, own), cost.seconds, cost.peak_mb, ()
 
 
 def _tables(path: Path, quick: bool) -> Iterator[Row]:
@@ -222,7 +142,11 @@ def _nominal(name: str, history: Tokens, target: Tokens, labels: NDArray[np.int8
 
     history, target = history.select(pl.all().cast(pl.String)), target.select(pl.all().cast(pl.String))
     protocol = "trained on normal rows" if fitted else "fitted and scored on all rows"
-    methods: dict[str, Baseline] = {"random": _random, "marginal rarity": _marginal, "one-hot isolation forest": _forest}
+    methods: dict[str, Baseline] = {
+        "random": random_scores,
+        "marginal rarity": marginal,
+        "one-hot isolation forest": forest_scores,
+    }
     for title, method in methods.items():
         with measured() as cost:
             scores = method(history, target, 0)
@@ -253,8 +177,11 @@ def _speed(quick: bool) -> Iterator[Row]:
     """Made-up process events: one log of growing length against a history of a fifth of it."""
     for count in (20_000, 40_000) if quick else (100_000, 200_000, 400_000):
         log, history = made_up(count, seed=0), made_up(count // 5, seed=1)
-        detector = Rarity().fit([history])
-        for title, scorer in (("rarity", detector), ("rarity without history", Rarity())):
+        scorers: dict[str, Rarity | Gid] = {
+            "rarity": Rarity().fit([history]), "rarity without history": Rarity(),
+            "gid": Gid().fit([history]), "gid without history": Gid(),
+        }  # fmt: skip
+        for title, scorer in scorers.items():
             before = time.process_time()
             with measured() as cost:
                 scorer.score([log])

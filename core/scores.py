@@ -117,7 +117,8 @@ class EntityScore:
 class EventScores:
     """An event log's scores: `scores` (N,) per event, ranked `entities` and `paths`, and what made each event odd.
 
-    `attribution` maps an attribute (e.g. "object given subject, operation") to its (N,) share of the score.
+    `attribution` maps an attribute (e.g. "object given subject, operation") to its (N,) share of the score. `notes` are sentences about
+    how the scores came about that a reader should know, e.g. that there was no history.
     """
 
     sample: str
@@ -126,6 +127,7 @@ class EventScores:
     paths: tuple[PathScore, ...] = ()
     entities: tuple[EntityScore, ...] = ()
     attribution: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _finite32(self.scores, f"scores of {self.sample!r}", 1)

@@ -231,6 +231,19 @@ ROWS: tuple[DetectorSpec, ...] = (
         paper="Katz back-off (1987) on subject–operation–object; path view after Dong et al., GID (CIKM 2017)",
         licence="Apache-2.0 (own code)",
     ),
+    DetectorSpec(
+        name="gid",
+        class_path="tools.events.gid:Gid",
+        kind="events",
+        needs_fit=False,
+        transductive=False,
+        cost="seconds",
+        needs="embedded",
+        use="Event logs of processes, large ones too: chains of information flow that lead to strange ends.",
+        avoid_when="the log does not say who did what to what, or its times are unknown",
+        paper="Dong et al., GID: efficient discovery of abnormal event sequences (CIKM 2017)",
+        licence="Apache-2.0 (own code)",
+    ),
 )
 
 

@@ -74,6 +74,7 @@ def detect(
             examples, read_abnormal = _examples(abnormal, spec.kind, "--abnormal") if abnormal else ([], [])
             teach(detector, references, examples)
         written: list[str] = []
+        remarks = list(source.notes)
 
         def write(path: str, data: bytes) -> None:
             try:
@@ -88,11 +89,12 @@ def detect(
         else:
             scores = [detector.skim(sample) for sample in source.samples] if skim else detector.score(source.samples)  # type: ignore[attr-defined]
             _write_scores(source.samples, scores, write)
+            remarks += [note for score in scores for note in getattr(score, "notes", ())]
     run = {
         "program": "telltale detect", "version": version("telltale"), "detector": name, "detector_version": spec.version,
         "kind": spec.kind, "parameters": parameters(detector), "input": {"name": source.name, "sha256": source.sha256},
         "normal": read_normal, "abnormal": read_abnormal,
-        "samples": len(source.samples), "notes": list(source.notes), "files": len(written) + 1,
+        "samples": len(source.samples), "notes": remarks, "files": len(written) + 1,
         "seconds": round(time.perf_counter() - started, 3), "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
     write_atomic(out / "run.json", (json.dumps(run, indent=1, ensure_ascii=False, default=str) + "\n").encode())

@@ -21,6 +21,7 @@ from tools.catalog import catalogue
         ("can you judge them with the vision-ad detector?", "vision_ad", "judge them?"),
         ("what does MuSc-V2 say about them?", "musc_v2", JUDGE_ANEW),
         ("how bad is it by patch search?", "patch_search", "how bad is it?"),
+        ("what does GID say about this log?", "gid", JUDGE_ANEW),
         ("switch to window PCA and tell me when it starts", "window_pca", "tell me when it starts"),
         ("choose yourself again", OWN_CHOICE, JUDGE_ANEW),
         ("go back to your own choice", OWN_CHOICE, JUDGE_ANEW),
@@ -52,6 +53,17 @@ def test_the_named_detector_judges_and_says_why(tiles: Session) -> None:
     back = ask(tiles, "use your own choice again")
     assert "`patch_search`" in back.answer
     assert [a.evidence for a in back.anomalies] == [a.evidence for a in before.anomalies]
+
+
+def test_paths_of_flow_answer_about_a_log_when_they_are_asked_for(tmp_path: Path) -> None:
+    session = Session(home=tmp_path)
+    reply = ask(session, "use gid: what is wrong here?", files=[SAMPLES / "workstation.jsonl"])
+    assert "I used `gid` because you asked for it" in reply.answer
+    assert "svcupd.exe opened the memory of lsass.exe" in reply.answer
+    assert reply.status == "abnormal"
+    why = ask(session, "why is it suspicious?")
+    assert "As a chain it scores" in why.answer
+    session.close()
 
 
 def test_what_cannot_be_used_is_said_and_changes_nothing(tmp_path: Path) -> None:

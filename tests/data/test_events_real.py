@@ -10,6 +10,7 @@ import pytest
 from core.samples import EventLog
 from metrics.ranking import auroc, average_precision
 from readers.open import open_path
+from tools.events.gid import Gid
 from tools.events.rarity import Rarity
 
 DATA = pathlib.Path(os.environ.get("TELLTALE_DATA", pathlib.Path(__file__).parents[3] / "shared" / "data"))
@@ -75,3 +76,19 @@ def test_the_whole_file_as_a_person_drops_it_in(captures):
         attack = of_attack(captures[name])
         hits.append(any(attack(x.rows) for x in (*found.paths[:3], *found.entities[:3])))
     assert all(hits)
+
+
+def test_paths_of_flow_lead_through_the_attack(captures):
+    quality, led = [], []
+    for name in LSASS:
+        normal = [part(c, pl.col("label") == 0) for n, c in captures.items() if n != name]
+        found = Gid().fit(normal).score([part(captures[name], pl.col("harness") == 0)])[0]
+        attack = of_attack(captures[name])
+        led.append(any(attack(p.rows) for p in found.paths[:5]))
+        truth = dict(captures[name][1].select("row", "label").iter_rows())
+        labels = np.array([truth[r] for r in found.rows.tolist()])
+        quality.append((auroc(labels, found.scores), average_precision(labels, found.scores)))
+    area, precision = np.mean(quality, axis=0)
+    assert sum(led) >= 3
+    assert area >= 0.93
+    assert precision >= 0.45

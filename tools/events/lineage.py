@@ -9,6 +9,7 @@ Axes: events are (N,), actors (A,), links (L,). Times are seconds.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,10 @@ Floats = NDArray[np.float64]
 
 MAX_DEPTH = 24
 """Links followed at most; real process trees are shallower, and cycles end here."""
+CANDIDATES = 40
+"""Actors looked at for each chain that is wanted."""
+MOST_OPENED = 3
+"""Chains that one ancestor may open."""
 
 _PROGRAM = r"(?i)\.(exe|dll|sys|ps1|psm1|vbs|js|jse|hta|bat|cmd|scr|com|cpl|ocx|py|sh|so|elf|jar|msi)$"
 
@@ -250,7 +255,7 @@ def find_chains(
     and so is one that only repeats the same acts (`alike` (N,): equal numbers are the same act by whichever process); one
     ancestor opens at most three.
     """
-    candidates = np.argsort(-suspicion.total, kind="stable")[: 40 * most]
+    candidates = np.argsort(-suspicion.total, kind="stable")[: CANDIDATES * most]
     found: list[Chain] = []
     for leaf in candidates.tolist():
         steps: list[int] = []
@@ -277,15 +282,28 @@ def find_chains(
         people = tuple(dict.fromkeys([*doers[first:], leaf]))
         found.append(Chain(score=scores[first], actors=people, events=tuple(steps[first:])))
     found.sort(key=lambda c: (-c.score, c.events))
+    return tell_apart(found, alike, most=most)
+
+
+def tell_apart(
+    ranked: Iterable[Chain], alike: Ints, *, most: int, opened: dict[int, int] | None = None, shared: float = 1.0
+) -> list[Chain]:
+    """The first `most` of `ranked` chains that say something new.
+
+    `opened` counts, as it goes, how many each ancestor has opened. A chain of which a share of at least `shared` of its events was
+    already told by a better one is dropped.
+    """
     kept: list[Chain] = []
-    opened: dict[int, int] = {}
+    opened = {} if opened is None else opened
     shown: set[tuple[int, ...]] = set()
-    for chain in found:
+    for chain in ranked:
         told = set(chain.events)
         acts = tuple(alike[list(chain.events)].tolist())
-        if acts in shown:
-            continue
-        if opened.get(chain.actors[0], 0) >= 3 or any(told <= set(k.events) for k in kept):
+        if (
+            acts in shown
+            or opened.get(chain.actors[0], 0) >= MOST_OPENED
+            or any(len(told & set(k.events)) >= shared * len(told) for k in kept)
+        ):
             continue
         opened[chain.actors[0]] = opened.get(chain.actors[0], 0) + 1
         shown.add(acts)

@@ -159,7 +159,7 @@ def merge(parts: Sequence[Units]) -> Units:
     """Join units of several logs; voters of different logs stay different."""
     offsets = np.cumsum([0, *(int(p.actor.max()) + 1 for p in parts)])
     return Units(
-        columns={column: np.concatenate([p.columns[column] for p in parts]) for column in COLUMNS},
+        columns={column: np.concatenate([p.columns[column] for p in parts]) for column in parts[0].columns},
         actor=np.concatenate([p.actor + offset for p, offset in zip(parts, offsets, strict=False)]),
         mass=np.concatenate([p.mass for p in parts]),
         starts=np.concatenate([p.starts for p in parts]),

@@ -28,12 +28,13 @@ from core.scores import EventScores
 from tools.catalog import ROWS
 from tools.events import counts, lineage, story
 from tools.events.counts import Codes
+from tools.events.history import MAX_FOLDS, MAX_UNITS, bounded, stretches, thinned
 from tools.events.pairs import pair_surprise
 from tools.events.prepare import COLUMNS, Prepared, Vocabulary, merge, plain_columns, prepare
 from tools.events.tails import Tail
 
 if TYPE_CHECKING:
-    import polars as pl
+    pass
 
 FACTORS: tuple[counts.Factor, ...] = (
     counts.Factor(name="subject", values=("s0", "s1", "s2"), contexts=((),)),
@@ -50,9 +51,6 @@ FACTORS: tuple[counts.Factor, ...] = (
 LINEAGE = "who did it, and what made them"
 LINEAGE_WEIGHT = 2.0
 """A process is judged by several acts, an event by one: the steadier judgement counts twice."""
-MAX_UNITS = 2_000_000
-MAX_REFERENCES = 200_000
-MAX_FOLDS = 5
 
 
 class Rarity:
@@ -104,20 +102,20 @@ class Rarity:
         return self
 
     def _fit_acts(self, logs: Sequence[EventLog]) -> None:
-        parts = [prepare(table, self._vocabulary, grow=True) for table in _stretches([log.table for log in logs])]
-        self._history = _bounded(merge([part.units for part in parts]))
+        parts = [prepare(table, self._vocabulary, grow=True) for table in stretches([log.table for log in logs])]
+        self._history = _history_of([part.units for part in parts])
         if len(parts) < 2:
             return
         folds = min(MAX_FOLDS, len(parts))
         held_out: dict[int, Surprises] = {}
         for fold in range(folds):
-            rest = _bounded(merge([p.units for i, p in enumerate(parts) if i % folds != fold]))
+            rest = _history_of([p.units for i, p in enumerate(parts) if i % folds != fold])
             for index in range(fold, len(parts), folds):
                 step("held-out logs", len(held_out), len(parts))
                 held_out[index] = _surprises(parts[index], rest)
         self._tails = _learn_tails([(parts[index], found) for index, found in held_out.items()])
         judged = [(parts[index], self._judge(parts[index], found, self._tails)) for index, found in held_out.items()]
-        self._reference = _thinned(np.concatenate([j.scores for _, j in judged]).astype(np.float32))
+        self._reference = thinned(np.concatenate([j.scores for _, j in judged]).astype(np.float32))
         self._bulk = _mean_spread(np.concatenate([j.scores[part.first_events] for part, j in judged]))
 
     def _fit_table(self, logs: Sequence[EventLog], columns: Sequence[str]) -> None:
@@ -127,7 +125,7 @@ class Rarity:
         whole = whole.gather_every(max(1, -(-whole.height // MAX_UNITS)))
         self._rows = {c: self._vocabulary.encode(c, whole[c], grow=True) for c in columns}
         codes = list(self._rows.values())
-        self._reference = _thinned(pair_surprise(codes, codes, leave_own_out=True).sum(axis=0).astype(np.float32))
+        self._reference = thinned(pair_surprise(codes, codes, leave_own_out=True).sum(axis=0).astype(np.float32))
 
     def score(self, batch: Sequence[Sample]) -> Sequence[EventScores]:
         """Score logs one by one, each against the fitted history, or against itself when nothing was fitted."""
@@ -167,13 +165,18 @@ class Rarity:
         surprises = _surprises(prepared, self._history)
         judged = self._judge(prepared, surprises, self._tails or _learn_tails([(prepared, surprises)]))
         centre, spread = self._bulk or _mean_spread(judged.scores[prepared.first_events])
-        teller = story.Teller(prepared, judged.own, judged.scores, judged.suspicion)
+        total = judged.suspicion.total
+        teller = story.Teller(prepared.table, prepared.actors, prepared.unit_of_event, judged.own, total)
+        chains = lineage.find_chains(
+            prepared.actors, prepared.links, judged.suspicion, (judged.scores - centre) / spread,
+            teller.endings(lineage.CANDIDATES * self.top), prepared.alike, most=self.top,
+        )  # fmt: skip
         return EventScores(
             sample=log.name,
             scores=judged.scores.astype(np.float32),
             rows=log.table["row"].cast(int).to_numpy().astype(np.int64),
             entities=teller.entities(self.top),
-            paths=teller.paths((judged.scores - centre) / spread, self.top),
+            paths=teller.paths(chains),
             attribution={name: share.astype(np.float32) for name, share in judged.shares.items()},
         )
 
@@ -268,28 +271,9 @@ def _learn_tails(held_out: Sequence[tuple[Prepared, Surprises]]) -> dict[str, Ta
     return tails
 
 
-def _stretches(tables: list[pl.DataFrame]) -> list[pl.DataFrame]:
-    """The logs themselves, or a single log cut into contiguous stretches, so that something can be held out."""
-    if len(tables) > 1 or tables[0].height < 2 * MAX_FOLDS:
-        return tables
-    size = -(-tables[0].height // MAX_FOLDS)
-    return [tables[0].slice(start, size) for start in range(0, tables[0].height, size)]
-
-
-def _bounded(units: counts.Units) -> counts.Units:
-    """At most MAX_UNITS units, whole voters at a time, evenly over the history."""
-    if len(units) <= MAX_UNITS:
-        return units
-    every = -(-len(units) // MAX_UNITS)
-    return units.take(units.actor % every == 0)
-
-
-def _thinned(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Ascending; more than MAX_REFERENCES are represented by evenly spaced ranks, both ends included."""
-    ordered = np.sort(scores)
-    if len(ordered) <= MAX_REFERENCES:
-        return ordered
-    return ordered[np.linspace(0, len(ordered) - 1, MAX_REFERENCES).round().astype(np.int64)]
+def _history_of(parts: Sequence[counts.Units]) -> counts.Units:
+    units = merge(parts)
+    return units.take(bounded(units))
 
 
 def _mean_spread(scores: NDArray[np.float64]) -> tuple[float, float]:

@@ -5,12 +5,17 @@ Names come from files, so they are cleaned before they are shown. `rows` are 1-b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from core.scores import EntityScore, PathScore
 from tools.events import lineage, wording
-from tools.events.prepare import Prepared
+
+if TYPE_CHECKING:
+    import polars as pl
 
 ROWS_PER_ENTITY = 8
 
@@ -22,25 +27,31 @@ _REACHING: frozenset[wording.Deed] = frozenset(
 
 
 class Teller:
-    """Turns numbers about one prepared log into entities and paths."""
+    """Turns numbers about one log into entities and paths.
+
+    Events (N,) of `table` have `actors`, the distinct act each is (`acts`), and how odd they are in themselves (`own`); `total` (A,)
+    ranks the actors.
+    """
 
     def __init__(
         self,
-        log: Prepared,
+        table: pl.DataFrame,
+        actors: lineage.Actors,
+        acts: NDArray[np.int64],
         own: NDArray[np.float64],
-        scores: NDArray[np.float64],
-        suspicion: lineage.Suspicion,
+        total: NDArray[np.float64],
     ) -> None:
-        self._log = log
+        self._table = table
+        self._actors = actors
+        self._acts = acts
         self._own = own
-        self._scores = scores
-        self._suspicion = suspicion
-        order = np.argsort(log.actors.of_event, kind="stable")
+        self._total = total
+        order = np.argsort(actors.of_event, kind="stable")
         self._by_actor = order
-        self._starts = np.searchsorted(log.actors.of_event[order], np.arange(log.actors.count + 1))
-        made = np.flatnonzero(log.actors.target >= 0)
-        self._making = dict(zip(log.actors.target[made][::-1].tolist(), made[::-1].tolist(), strict=True))
-        self._several_hosts = "host" in log.table.columns and log.table["host"].n_unique() > 1
+        self._starts = np.searchsorted(actors.of_event[order], np.arange(actors.count + 1))
+        made = np.flatnonzero(actors.target >= 0)
+        self._making = dict(zip(actors.target[made][::-1].tolist(), made[::-1].tolist(), strict=True))
+        self._several_hosts = "host" in table.columns and table["host"].n_unique() > 1
         self._names: dict[int, str] = {}
         self._taken: dict[str, int] = {}
 
@@ -52,7 +63,7 @@ class Teller:
         """What to call an actor: its program, told apart by process number or order of appearance, and host when there are several."""
         if actor not in self._names:
             events = self.events_of(actor)
-            table, made = self._log.table, self._making.get(actor)
+            table, made = self._table, self._making.get(actor)
             index = int(events[0]) if len(events) else int(made if made is not None else 0)
             text = wording.clean(self._program(actor), 120) or "(no name)"
             where = wording.clean(str(table["host"][index] or ""), 40) if self._several_hosts else ""
@@ -70,13 +81,13 @@ class Teller:
         events = self.events_of(actor)
         made = self._making.get(actor)
         if len(events):
-            return str(self._log.table["subject"][int(events[0])] or "")
-        return str(self._log.table["object"][made] or "") if made is not None else ""
+            return str(self._table["subject"][int(events[0])] or "")
+        return str(self._table["object"][made] or "") if made is not None else ""
 
     def entities(self, most: int) -> tuple[EntityScore, ...]:
         """The most suspicious actors, best first, each with the rows of its most surprising distinct acts in time order."""
-        rows = self._log.table["row"]
-        ranked = np.argsort(-self._suspicion.total, kind="stable")[:most].tolist()
+        rows = self._table["row"]
+        ranked = np.argsort(-self._total, kind="stable")[:most].tolist()
         found = []
         for actor in ranked:
             events = self.events_of(actor)
@@ -86,27 +97,29 @@ class Teller:
             found.append(
                 EntityScore(
                     entity=self.name(actor),
-                    score=float(self._suspicion.total[actor]),
+                    score=float(self._total[actor]),
                     rows=tuple(int(rows[i]) for i in shown),
                     n_events=len(events),
                 )
             )
         return tuple(found)
 
-    def paths(self, z: NDArray[np.float64], most: int) -> tuple[PathScore, ...]:
-        """The best chains, each step in words."""
-        log, table = self._log, self._log.table
+    def endings(self, most: int) -> NDArray[np.int64]:
+        """Per actor (A,): the event to end a chain with, for the `most` highest ranked actors that have one; −1 for others."""
         reaching, secrets = self._outward()
-        ending = np.full(log.actors.count, -1, np.int64)
-        for actor in np.argsort(-self._suspicion.total, kind="stable")[: 40 * most].tolist():
+        ending = np.full(self._actors.count, -1, np.int64)
+        for actor in np.argsort(-self._total, kind="stable")[:most].tolist():
             events = self.events_of(actor)
             # reading the memory that holds log-on secrets tells more than anything else
             for chosen in (events[secrets[events]], events[reaching[events]]):
                 if len(chosen):
                     ending[actor] = chosen[np.argmax(self._own[chosen])]
                     break
-        chains = lineage.find_chains(log.actors, log.links, self._suspicion, z, ending, log.alike, most=most)
-        rows = table["row"]
+        return ending
+
+    def paths(self, chains: Sequence[lineage.Chain]) -> tuple[PathScore, ...]:
+        """Chains with names, rows and each step in words."""
+        rows = self._table["row"]
         return tuple(
             PathScore(
                 score=chain.score,
@@ -119,12 +132,12 @@ class Teller:
 
     def words(self, event: int) -> str:
         """One event as a plain sentence."""
-        table = self._log.table
+        table = self._table
         value = {
             c: str(table[c][event] or "") if c in table.columns else ""
             for c in ("operation", "subject", "object", "detail", "object_type")
         }
-        made = int(self._log.actors.target[event])
+        made = int(self._actors.target[event])
         if made >= 0 and "unknown process" in value["object"]:
             # the recorder did not know the name, but the process itself appears under it
             value["object"] = self._program(made)
@@ -136,7 +149,7 @@ class Teller:
         """An actor's events, most surprising first, each distinct act once."""
         if len(events) == 0:
             return []
-        units = self._log.unit_of_event[events]
+        units = self._acts[events]
         order = np.lexsort((events, -self._own[events]))
         first = np.sort(np.unique(units[order], return_index=True)[1])
         return [int(i) for i in events[order][first]]
@@ -145,14 +158,14 @@ class Teller:
         """Masks (N,): acts with an effect outside the process, and accesses to programs that hold log-on secrets."""
         import polars as pl
 
-        kinds = {o: wording.deed(o) for o in self._log.table["operation"].cast(pl.String).fill_null("").unique().to_list()}
+        kinds = {o: wording.deed(o) for o in self._table["operation"].cast(pl.String).fill_null("").unique().to_list()}
         operation = pl.col("operation").cast(pl.String).fill_null("")
-        masks = self._log.table.select(
+        masks = self._table.select(
             operation.is_in([o for o, kind in kinds.items() if kind in _REACHING]).alias("reaching"),
             (
                 operation.is_in([o for o, kind in kinds.items() if kind == "access"])
                 & pl.col("object").cast(pl.String).fill_null("").str.contains(wording.SECRETS)
             ).alias("secrets"),
         )
-        free = self._log.actors.target < 0
+        free = self._actors.target < 0
         return masks["reaching"].to_numpy() & free, masks["secrets"].to_numpy() & free
