@@ -144,14 +144,15 @@ class EnsembleStream:
         ]  # fmt: skip
 
     def _drifts(self) -> tuple[Drift, ...]:
-        """Channels that have drifted since the last time this was asked; one that came back may be told again."""
+        """Channels that have drifted since the last time this was asked, farthest first; one that came back may be told again."""
         found: dict[int, Drift] = {}
         for following in self._following.values():
             for channel in np.flatnonzero(following.baseline >= DRIFTED):
                 times = float(np.exp(following.baseline[channel]))
                 if int(channel) not in found or found[int(channel)].times < times:
                     found[int(channel)] = Drift(channel=self._names[channel], step=following.moved_at, times=times)
-        new = tuple(drift for channel, drift in sorted(found.items()) if channel not in self._told)
+        ordered = sorted(found.items(), key=lambda item: -item[1].times)
+        new = tuple(drift for channel, drift in ordered if channel not in self._told)
         self._told = set(found)
         return new
 
