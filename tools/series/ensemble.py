@@ -173,7 +173,11 @@ class SeriesEnsemble:
             for name, learned in self._view.learned.items():
                 normality = learned.normality
                 arrays |= {f"{name}/state/{key}": value for key, value in learned.state.items()}
-                arrays |= {f"{name}/level": normality.level, f"{name}/centre": normality.centre, f"{name}/spread": normality.spread}
+                arrays |= {
+                    f"{name}/level": normality.level,
+                    f"{name}/centre": normality.centre,
+                    f"{name}/spread": normality.spread,
+                }
                 for which, curve in (("curve", learned.curve), ("trailing", learned.trailing)):
                     arrays |= {f"{name}/{which}/scores": curve.scores, f"{name}/{which}/surprises": curve.surprises}
                     state[f"{name}/{which}"] = curve.slope
@@ -227,13 +231,11 @@ class SeriesEnsemble:
         else:
             values = arranged(series, self._channels, "the normal data")
             order = np.array([self._channels.index(name) for name in series.channels])
-            seen = seen_against(
-                self._view, values, self._looking, self._plan(self._steps), clip=self.clip, trailing=False
-            )
+            seen = seen_against(self._view, values, self._looking, self._plan(self._steps), clip=self.clip, trailing=False)
             seen = _both(seen, self._itself(values))
         scores, shares = _mean(seen)
         return PointScores(
-            sample=series.name, seconds=series.time_s, scores=scores, valid=~np.isnan(values).all(axis=1),
+            sample=series.name, seconds=series.time_s, scores=scores, valid=np.asarray(~np.isnan(values).all(axis=1)),
             channels=shares[:, order], channel_names=series.channels,
         )  # fmt: skip
 
@@ -241,7 +243,9 @@ class SeriesEnsemble:
         """What a series says of itself beside its history; None where it is too short, or not asked for."""
         if not self.itself or len(values) < LEAST_ITSELF:
             return None
-        return seen_against_itself(values, self._looking, self._plan(choose_window([values], self.window)), clip=self.clip, trim=self.trim)
+        return seen_against_itself(
+            values, self._looking, self._plan(choose_window([values], self.window)), clip=self.clip, trim=self.trim
+        )
 
 
 def _both(first: Seen, second: Seen | None) -> Seen:
@@ -254,10 +258,10 @@ def _mean(seen: Seen) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The mean surprise (T,) and the channels' parts (T, M) of it."""
     count = len(seen.surprises)
     scores = np.sum(seen.surprises, axis=0, dtype=np.float64) / count
-    shares = seen.shares[0] / np.float32(count)
-    for one in seen.shares[1:]:
+    shares = np.zeros_like(seen.shares[0])
+    for one in seen.shares:
         shares += one / np.float32(count)
-    return scores.astype(np.float32), shares
+    return np.asarray(scores, dtype=np.float32), shares
 
 
 def _loaded(name: str, arrays: dict[str, NDArray[Any]], state: dict[str, Any]) -> Learned:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from core.errors import BadInput
 from tools.series.excess import Normality, combine, lift, trailing_excess
-from tools.series.members import LAGS, Member, Plan
+from tools.series.forecast import LAGS
+from tools.series.members import Member, Plan
 from tools.series.model import MISSING_ENERGY, prepare
 from tools.series.views import View
 
@@ -103,9 +104,7 @@ class EnsembleStream:
         return self._joined(self._emit(len(self._z)))
 
     def _take(self, rows: Array) -> list[StreamSurprises]:
-        prepared = prepare(
-            rows, self._view.scale, window=self._plan.window, clip=self._clip, last=self._last, since=self._since
-        )
+        prepared = prepare(rows, self._view.scale, window=self._plan.window, clip=self._clip, last=self._last, since=self._since)
         self._since = prepared.since
         seen = ~np.isnan(rows)
         newest = len(rows) - 1 - np.argmax(seen[::-1], axis=0)

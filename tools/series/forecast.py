@@ -69,10 +69,7 @@ def learn_forecast(pieces: Sequence[Array], *, keep: Sequence[NDArray[np.bool_]]
     places = np.arange(side - 1)
     gram[..., places, places] += PENALTY * max(count, 1)
     gram[..., -1, -1] += 1e-9 * max(count, 1)
-    if together:
-        weights = np.linalg.solve(gram, moment)
-    else:
-        weights = np.linalg.solve(gram, moment[..., None])[..., 0].T
+    weights = np.linalg.solve(gram, moment) if together else np.linalg.solve(gram, moment[..., None])[..., 0].T
     return Forecast(weights=np.ascontiguousarray(weights, dtype=np.float32))
 
 

@@ -1,8 +1,9 @@
 """The members of the series ensemble: each learns from standardised pieces and gives every reading an energy.
 
-A member is two functions over plain arrays: `learn(pieces, keep, plan)` and `energy(z, state)`. Pieces and z are (T, M) float32 in
-standard deviations, energies (T, M) squared deviations, states named arrays (that is what is saved). `reach` is how many steps around
-a reading its energy looks at, so that a part of a series can be scored with that much context and no more; `ahead` how many of them come after it.
+A member is two functions over plain arrays, `learn(pieces, keep, plan)` and `energy(z, state, plan)`. Pieces and z are (T, M) float32
+in standard deviations, energies (T, M) squared deviations, states named arrays (that is what is saved). `reach` is how many steps
+around a reading its energy looks at, so that a part of a series can be scored with that much context and no more; `ahead` how many
+of them come after it.
 """
 
 from __future__ import annotations

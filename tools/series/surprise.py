@@ -47,7 +47,7 @@ def learn_surprise(reference: NDArray[np.float32]) -> Surprise:
     excess = max(excess, 1e-3 * float(np.ptp(ordered)), 1e-6 * max(1.0, abs(start)))
     body = ordered[ordered < start]
     places = np.unique(np.linspace(0, len(body) - 1, min(KNOTS, len(body))).astype(int))
-    knots, first = np.unique(body[places], return_index=True)
+    knots, _first = np.unique(body[places], return_index=True)
     above = count - np.searchsorted(ordered, knots, side="left")
     surprises = -np.log10(above / (count + 1.0))
     at_start = -np.log10((1.0 + int((ordered >= start).sum())) / (count + 1.0))

@@ -25,7 +25,7 @@ Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 FOLDS = 4
-ROUNDS = 3
+ROUNDS = 2
 FIRST_TRIM = 0.02
 LEAST_FOLD = 50
 """Steps of a fold below which a series is too short to be cross-fitted: it is then learned in one go."""
@@ -59,9 +59,7 @@ class Seen:
     shares: list[Array]
 
 
-def learn_view(
-    series: Sequence[Array], members: Sequence[Member], plan: Plan, *, clip: float
-) -> tuple[View, list[Seen]]:
+def learn_view(series: Sequence[Array], members: Sequence[Member], plan: Plan, *, clip: float) -> tuple[View, list[Seen]]:
     """The reference that normal series (T_i, M) make, and what it says, held out, of each of these series."""
     pieces, folds, owners = _cut(series)
     numbers = sorted(set(folds))
@@ -226,7 +224,11 @@ def _cut(series: Sequence[Array]) -> tuple[list[Array], list[int], list[int]]:
     """Contiguous pieces, the fold of each, and the series it is of: a long series is cut in FOLDS, a short one goes whole to one fold."""
     pieces, folds, owners = [], [], []
     for i, values in enumerate(series):
-        parts = [part for stretch in stretches(values) for part in (np.array_split(stretch, FOLDS) if len(stretch) >= FOLDS * LEAST_FOLD else [stretch])]
+        parts = [
+            part
+            for stretch in stretches(values)
+            for part in (np.array_split(stretch, FOLDS) if len(stretch) >= FOLDS * LEAST_FOLD else [stretch])
+        ]
         pieces += parts
         folds += [j % FOLDS for j in range(len(parts))] if len(parts) > 1 else [i % FOLDS]
         owners += [i] * len(parts)
