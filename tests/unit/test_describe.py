@@ -237,7 +237,7 @@ def confusions(seeds):
 
 
 def test_kinds_are_seldom_confused_on_backgrounds_that_chose_no_constant():
-    seeds = range(40)
+    seeds = range(100, 200)  # 0 to 39 were looked at while the order of the kinds was chosen
     counts = confusions(seeds)
     right = {kind: counts.get((kind, kind), 0) / len(seeds) for kind in KINDS}
     wrong = {pair: count for pair, count in counts.items() if pair[0] != pair[1]}

@@ -11,6 +11,7 @@ from metrics.ranking import auroc, average_precision
 from tools.series.ensemble import SeriesEnsemble
 from tools.series.members import MEMBERS, STREAMED
 from tools.series.surprise import learn_surprise
+from tools.series.threshold import AdaptiveThreshold
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -146,6 +147,43 @@ def test_a_channel_that_settles_elsewhere_is_named_and_stops_alarming():
     assert drifts[0].times >= 2
     assert scores[3100:3500].mean() > 3  # at first it is an incident
     assert scores[6000:].mean() < 0.5 * scores[3100:3500].mean()  # then the new normal
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.01])
+@pytest.mark.parametrize("restless", [0.3, 0.43, 0.6])
+def test_alarms_keep_the_asked_rate_whatever_the_scores_do(rate, restless):
+    """0.43 is the mean surprise of normal data; calmer and wilder streams alarm as often as was asked, once the threshold is there."""
+    surprises = np.random.default_rng(0).exponential(restless, 300_000).astype(np.float32)
+    alarms = AdaptiveThreshold(rate=rate).update(surprises)[150_000:]
+    assert alarms.mean() == pytest.approx(rate, rel=0.15)
+
+
+def test_a_long_incident_alarms_throughout_and_does_not_deafen_the_threshold_for_good():
+    threshold = AdaptiveThreshold(rate=0.01)
+    assert threshold.update(np.full(5_000, 30.0, np.float32)).all()
+    assert threshold.value == pytest.approx(4.0)
+    quiet = threshold.update(np.full(10, 30.0, np.float32), valid=np.zeros(10, bool))
+    assert not quiet.any()
+    assert threshold.value == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("values", [{"rate": 0.0}, {"rate": 0.9}, {"step": -1.0}])
+def test_impossible_rates_are_refused(values):
+    with pytest.raises(BadInput, match="expected a rate"):
+        AdaptiveThreshold(**values)
+
+
+def test_save_and_load_keep_scores_streams_and_shifts(tmp_path):
+    detector = SeriesEnsemble(members=("patterns", "forecast", "polynomial")).fit([series(waves(3000))])
+    values, _ = faulty()
+    detector.save(tmp_path / "kept.npz")
+    again = SeriesEnsemble.load(tmp_path / "kept.npz")
+    np.testing.assert_array_equal(again.score([series(values)])[0].scores, detector.score([series(values)])[0].scores)
+    rows = values.astype(np.float32)
+    np.testing.assert_array_equal(again.stream().update(rows).scores, detector.stream().update(rows).scores)
+    moved = series(waves(3000, seed=8) + np.array([0, 3, 0, 0, 0]))
+    assert again.shifted_channels(moved) == detector.shifted_channels(moved)
+    assert "c1" in dict(again.shifted_channels(moved))
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def _kind(
     stands_out = abs(peak - level) >= max(SPIKE * spread, 1.25 * usual)
     # Where all readings are wild, the wildest is no spike.
     rest = seen[~(far & same_side)]
-    calm = len(rest) < 8 or float(rest.std()) < UNREST * max(float(base.std()), 1e-12)
+    calm = len(rest) < 8 or _mad(rest) < UNREST * max(float(base.std()), 1e-12)
     if stands_out and calm and width <= max(SPIKE_STEPS, SPIKE_SHARE * len(seen)):
         return "spike", peak, {}
     slope = _line_beats_step(seen)
