@@ -14,7 +14,7 @@ windowed PCA (20 components, 16 steps, the whole window's residual averaged back
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,42 +52,46 @@ def rows(data: Path, *, quick: bool) -> Iterator[Row]:
         except BadInput as error:
             print(f"series: {error}")
             continue
-        yield from _ranking(name, entities[:1] if quick else entities, quick=quick)
+        yield from ranking(name, entities[:1] if quick else entities, METHODS, quick=quick)
         if name == "smd":
-            yield from _causes(entities[:1] if quick else entities)
+            yield from causes(entities[:1] if quick else entities, METHODS)
         if name in ("smd", "msl"):
             yield from _false_alarms(name, entities[:1] if quick else entities)
     yield from _cost(quick=quick)
 
 
-def _ranking(name: str, entities: Sequence[Entity], *, quick: bool) -> Iterator[Row]:
-    for title, (method, seeds) in METHODS.items():
+def ranking(
+    name: str, entities: Sequence[Entity], methods: Mapping[str, tuple[Method, tuple[int, ...]]], *, quick: bool
+) -> Iterator[Row]:
+    """How each method ranks the strange steps: the mean over entities, and a row for each where that is of interest."""
+    for title, (method, seeds) in methods.items():
         used = seeds[:1] if quick else seeds
         with measured() as cost:
             scored = [[method(entity, seed)[0] for seed in used or (0,)] for entity in entities]
-        ranked = [_ranked(name, entity, tried) for entity, tried in zip(entities, scored, strict=True)]
+        found_per_entity = [ranked(name, entity.labels, tried) for entity, tried in zip(entities, scored, strict=True)]
         note = _note(name, title, scored)
         yield Row(
             data=f"{name} ({len(entities)})", method=title, seconds=cost.seconds, peak_mb=cost.peak_mb, seeds=used,
-            metrics={key: float(np.mean([found[key] for found in ranked])) for key in ranked[0]}, trivial=title == "random",
+            metrics={key: float(np.mean([found[key] for found in found_per_entity])) for key in found_per_entity[0]},
+            trivial=title == "random",
             note=note,
         )  # fmt: skip
-        if name != "smd" and "window_pca" not in title:
+        if len(entities) == 1 or (name != "smd" and "window_pca" not in title and "ensemble" not in title):
             continue
-        for entity, found in zip(entities, ranked, strict=True):
+        for entity, found in zip(entities, found_per_entity, strict=True):
             yield Row(
                 data=f"{name} {entity.name}", method=title, metrics=found, seconds=cost.seconds / len(entities),
                 peak_mb=cost.peak_mb, seeds=used, trivial=title == "random", note=note,
             )  # fmt: skip
 
 
-def _ranked(name: str, entity: Entity, tried: Sequence[Scores]) -> dict[str, float]:
+def ranked(name: str, labels: NDArray[np.int64], tried: Sequence[Scores]) -> dict[str, float]:
     """How well the scores of each seed rank the strange steps, averaged over the seeds."""
     buffer = BUFFERS.get(name, BUFFER)
     found = [
         {
-            "auroc": auroc(entity.labels, scores), "ap": average_precision(entity.labels, scores),
-            "pate": pate(entity.labels, scores, early=buffer, late=buffer), "vus_pr": vus_pr(entity.labels, scores),
+            "auroc": auroc(labels, scores), "ap": average_precision(labels, scores),
+            "pate": pate(labels, scores, early=buffer, late=buffer), "vus_pr": vus_pr(labels, scores),
         }
         for scores in tried
     ]  # fmt: skip
@@ -106,10 +110,10 @@ def _note(name: str, title: str, scored: Sequence[Sequence[Scores]]) -> str:
     return "; ".join(notes)
 
 
-def _causes(entities: Sequence[Entity]) -> Iterator[Row]:
+def causes(entities: Sequence[Entity], methods: Mapping[str, tuple[Method, tuple[int, ...]]]) -> Iterator[Row]:
     """Is a true cause among the k channels blamed most, over all labelled incidents?"""
-    for title in ("random", "z-score", *(title for title in METHODS if "window_pca" in title)):
-        method, seeds = METHODS[title]
+    for title in ("random", "z-score", *(title for title in methods if "window_pca" in title or "ensemble" in title)):
+        method, seeds = methods[title]
         hits: list[list[bool]] = []
         with measured() as cost:
             for entity in entities:

@@ -21,7 +21,9 @@ def entity(monkeypatch):
 
 
 def rows(name, entity):
-    return {row.method: row for row in tasks_series._ranking(name, [entity], quick=False) if "(1)" in row.data}
+    return {
+        row.method: row for row in tasks_series.ranking(name, [entity], tasks_series.METHODS, quick=False) if "(1)" in row.data
+    }
 
 
 def test_ranking_rows_carry_the_measures_of_near_misses(entity):

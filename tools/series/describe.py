@@ -28,7 +28,11 @@ SPIKE, SPIKE_STEPS, SPIKE_SHARE = 5.0, 5, 0.2
 """A spike is this many deviations high and a quarter higher than anything around it; beyond half its height it stays for at
 most this many steps, or this share of the interval."""
 STILL = 0.02
-"""Largest share of steps that move in a flatline."""
+"""Largest share of steps that move in a flatline, and a tenth of the least share before: what hardly ever moves has not stopped."""
+UNREST = 2.0
+"""Times the usual standard deviation from which readings are wild; its inverse, calm."""
+MOSTLY = 0.8
+"""Share of an interval that one still stretch fills in a flatline: intervals begin late and end late."""
 TIED, LOOSE = 0.8, 0.5
 """A partner's correlation before, and the drop that counts as a break."""
 
@@ -118,14 +122,18 @@ def _kind(
     middle = float(np.median(seen))
     if missing > 0.5 and missing_before < 0.2:
         return "missing", middle, {}
-    if len(seen) >= 5 and _moves(seen) <= STILL and _moves(base) > 10 * STILL:
+    still = len(seen) >= 5 and (_moves(seen) <= STILL or _longest_still(seen) >= MOSTLY * len(seen))
+    if still and _moves(base) > 10 * STILL:
         return "flatline", middle, {}
     far = np.abs(seen - level) >= 0.5 * abs(peak - level)
     same_side = (seen - level) * np.sign(peak - level) > 0
     width = int((far & same_side).sum())
     usual = float(np.abs(base - level).max())
     stands_out = abs(peak - level) >= max(SPIKE * spread, 1.25 * usual)
-    if stands_out and width <= max(SPIKE_STEPS, SPIKE_SHARE * len(seen)):
+    # Where all readings are wild, the wildest is no spike.
+    rest = seen[~(far & same_side)]
+    calm = len(rest) < 8 or _mad(rest) < UNREST * max(float(base.std()), 1e-12)
+    if stands_out and calm and width <= max(SPIKE_STEPS, SPIKE_SHARE * len(seen)):
         return "spike", peak, {}
     slope = _line_beats_step(seen)
     if len(seen) >= 10 and slope is not None and abs(slope) * len(seen) >= LARGE * spread:
@@ -139,11 +147,14 @@ def _kind(
     if periods is not None:
         a, b = (p * series.period_s for p in periods)
         return "frequency change", middle, {"period_before_s": a, "period_during_s": b}
+    unrest = float(seen.std()) / max(float(base.std()), 1e-12)
+    if len(seen) >= 8 and unrest > UNREST:
+        return "variation change", middle, {}
     broken = _broken_partner(series, channel, first, last)
     if broken is not None:
         name, r_before, r_during = broken
         return "correlation break", middle, {"partner": name, "correlation_before": r_before, "correlation_during": r_during}
-    if len(seen) >= 8 and not 0.5 < (float(seen.std()) / max(float(base.std()), 1e-12)) < 2.0:
+    if len(seen) >= 8 and unrest < 1 / UNREST:
         return "variation change", middle, {}
     if stands_out and len(seen) < 8:
         return "level shift", middle, {}
@@ -178,6 +189,17 @@ def _moves(values: NDArray[np.float64]) -> float:
         return 1.0
     tolerance = 1e-6 * max(float(np.abs(values).max()), 1e-12)
     return float((np.abs(np.diff(values)) > tolerance).mean())
+
+
+def _longest_still(values: NDArray[np.float64]) -> int:
+    """Readings in the longest run that does not move.
+
+    >>> _longest_still(np.array([1.0, 2.0, 2.0, 2.0, 3.0]))
+    3
+    """
+    tolerance = 1e-6 * max(float(np.abs(values).max()), 1e-12)
+    moving = np.concatenate([[True], np.abs(np.diff(values)) > tolerance, [True]])
+    return int(np.diff(np.flatnonzero(moving)).max())
 
 
 def _line_beats_step(values: NDArray[np.float64]) -> float | None:

@@ -101,6 +101,14 @@ def channel_excess(
     return out
 
 
+def trailing_excess(lifted: NDArray[np.float64], normality: Normality, *, skip: int) -> Array:
+    """Excess (T − skip, M) over averages that end at the step, of lifted log energies (T, M) whose first `skip` are earlier steps."""
+    out = np.zeros((len(lifted) - skip, lifted.shape[1]), np.float32)
+    for s, scale in enumerate(normality.scales):
+        out += np.logaddexp(0.0, _average(lifted, scale, trailing=True)[skip:] / normality.spread[s]).astype(np.float32)
+    return out
+
+
 def beyond_waver(excess: Array, scales: int) -> Array:
     """Excess (T, M) of a long series with each channel's own median and upper spread taken as usual, where these are larger
     than normal data's; the unit stays: about 0.7 per scale is what a normal channel does.

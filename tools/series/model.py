@@ -7,7 +7,7 @@ share of steps aside, refit, so that a minority of odd steps does not become nor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,10 +136,22 @@ def _finish(
 
 def shifted(values: Array, model: Model, settings: Settings) -> NDArray[np.float64]:
     """(M,) typical energy over its normal level, of channels that are off throughout; 1 for the others."""
-    prepared = prepare(values, model.scale, window=model.basis.window, clip=settings.clip)
-    energy = energies(prepared, model.basis, bound=settings.bound)[~prepared.idle]
-    lasting = persistent(lift(energy, model.normality), model.normality.scales) if len(energy) else np.zeros(values.shape[1])
-    return np.where(lasting > 0, np.median(energy, axis=0) / model.normality.level, 1.0)
+    return shifted_energy(
+        values, model.scale, model.normality, lambda z: residual_energy(z, model.basis, bound=settings.bound),
+        window=model.basis.window, clip=settings.clip,
+    )  # fmt: skip
+
+
+def shifted_energy(
+    values: Array, scale: Scale, normality: Normality, energy_of: Callable[[Array], Array], *, window: int, clip: float
+) -> NDArray[np.float64]:
+    """The same for any energies (T, M) of standardised readings (T, M)."""
+    prepared = prepare(values, scale, window=window, clip=clip)
+    energy = energy_of(prepared.z)
+    energy[prepared.silent] = np.maximum(energy[prepared.silent], MISSING_ENERGY)
+    energy = energy[~prepared.idle]
+    lasting = persistent(lift(energy, normality), normality.scales) if len(energy) else np.zeros(values.shape[1])
+    return np.where(lasting > 0, np.median(energy, axis=0) / normality.level, 1.0)
 
 
 def choose_window(series: Sequence[Array], wanted: int) -> int:
@@ -210,7 +222,7 @@ def learn_from_itself(values: Array, settings: Settings, *, causal: bool) -> Mod
     keep = usable
     for turn in range(ROUNDS):
         step("learning from the series itself", turn, ROUNDS)
-        keep = _bulk(energy, keep, usable, window, settings.trim)
+        keep = bulk(energy, keep, usable, window, settings.trim)
         if turn > 0:
             scale = measure_scale(pieces, keep=np.concatenate(keep))
             prepared = [prepare(p, scale, window=window, clip=settings.clip) for p in pieces]
@@ -219,7 +231,7 @@ def learn_from_itself(values: Array, settings: Settings, *, causal: bool) -> Mod
             seed=settings.seed, keep=keep,
         )  # fmt: skip
         energy = [energies(p, basis, bound=settings.bound) for p in prepared]
-    keep = _bulk(energy, keep, usable, window, settings.trim)
+    keep = bulk(energy, keep, usable, window, settings.trim)
     scales = usual_scales(window, sum(len(p) for p in pieces))
     normality = learn_normality(energy, scales=scales, keep=keep)
     views = []
@@ -239,7 +251,7 @@ def stretches(values: Array) -> list[Array]:
     return [values[a : a + most // STRETCHES] for a in starts]
 
 
-def _bulk(
+def bulk(
     energy: Sequence[Array], keep: Sequence[NDArray[np.bool_]], usable: Sequence[NDArray[np.bool_]], window: int, trim: float
 ) -> list[NDArray[np.bool_]]:
     """The usable steps (T_i,) without the `trim` share whose log energy, averaged over a window, is strangest."""
