@@ -103,7 +103,7 @@ class WindowPCA:
         """
         series = self._checked(normal)
         channels = series[0].channels
-        values = [_arranged(s, channels, f"series {series[0].name!r}") for s in series]
+        values = [arranged(s, channels, f"series {series[0].name!r}") for s in series]
         self._model, self._reference = learn_from_normal(values, self._settings, causal=self.causal)
         self._channels = channels
         return self
@@ -127,7 +127,7 @@ class WindowPCA:
         """
         if self._model is None:
             return []
-        values = _arranged(self._checked([series])[0], self._channels, "the normal data")
+        values = arranged(self._checked([series])[0], self._channels, "the normal data")
         ratios = shifted(values, self._model, self._settings)
         order = np.argsort(-ratios, kind="stable")
         return [(self._channels[i], float(ratios[i])) for i in order if ratios[i] >= SHIFTED]
@@ -217,7 +217,7 @@ class WindowPCA:
 
     def _score(self, series: Series) -> PointScores:
         if self._model is not None:
-            values = _arranged(series, self._channels, "the normal data")
+            values = arranged(series, self._channels, "the normal data")
             model = self._model
         else:
             values = series.values
@@ -237,7 +237,7 @@ class WindowPCA:
             raise BadInput(f"series {series.name!r}: {error}") from error
 
 
-def _arranged(series: Series, channels: tuple[str, ...], whose: str) -> NDArray[np.float32]:
+def arranged(series: Series, channels: tuple[str, ...], whose: str) -> NDArray[np.float32]:
     """The values with columns in the order of `channels`.
 
     Raises:
