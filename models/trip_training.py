@@ -102,6 +102,7 @@ def train_trip(
             if found[-1] < min(found[:-1]):
                 best, kept = copy.deepcopy(network.state_dict()), epoch
             elif epoch - kept >= PATIENCE:
+                step("training steps", updates, updates)
                 break
     network.load_state_dict(best)
     network.eval()

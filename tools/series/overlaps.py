@@ -65,7 +65,7 @@ def step_errors(
         due = starts[-1] + hop if starts else due
         if end == steps and (not starts or starts[-1] != steps - length):
             starts.append(steps - length)  # the last steps lie in a window too
-        views = sliding_window_view(held, length, axis=0)
+        views = sliding_window_view(held, length, axis=0) if starts else held
         for at in range(0, len(starts), AT_ONCE):
             some = starts[at : at + AT_ONCE]
             step("steps", some[0], steps)
