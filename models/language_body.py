@@ -5,7 +5,8 @@ text model of transformers that takes `inputs_embeds`: GPT-2, SmolLM2, Qwen2.5 (
 what the pretraining is worth: "random" is MiniLM's network with drawn weights, "none" hands its input on.
 
 Sources: Zhou et al., One Fits All (NeurIPS 2023), and Yu et al., TriP-LLM (IEEE Access 2025), which feed such bodies with series; only
-norms are freed, as they propose. Axes: embeddings and hidden states (N, L, D).
+norms are freed, as they propose, and the first half of GPT-2's layers is taken in the former. Axes: embeddings and hidden states
+(N, L, D).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import BadInput
-from models.text import DIMENSIONS, BertBody
+from models.text import DIMENSIONS, LAYERS, BertBody
 
 EMBEDDED, RANDOM, NONE = "minilm", "random", "none"
 HUB: Mapping[str, str] = {
@@ -64,7 +65,9 @@ class LanguageBody(nn.Module):
 
     def _free(self, norms: Mapping[str, Tensor]) -> None:
         """Make these weights parameters; a parameter's name may hold no dot."""
-        self.freed.update({name.replace(".", "/"): nn.Parameter(weight.detach().float().clone()) for name, weight in norms.items()})
+        self.freed.update(
+            {name.replace(".", "/"): nn.Parameter(weight.detach().float().clone()) for name, weight in norms.items()}
+        )
 
     def _released(self, dtype: torch.dtype) -> dict[str, Tensor]:
         return {name.replace("/", "."): weight.to(dtype) for name, weight in self.freed.items()}
@@ -73,16 +76,17 @@ class LanguageBody(nn.Module):
 class EncoderBody(LanguageBody):
     """MiniLM's network on given weights."""
 
-    def __init__(self, weights: Mapping[str, Tensor], *, title: str, free_norms: bool) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], *, title: str, layers: int, free_norms: bool) -> None:
         positions = weights["embeddings.position_embeddings.weight"]
         super().__init__(title=title, width=positions.shape[1], longest=len(positions))
-        self._weights = dict(weights)
+        unused = tuple(f"encoder.layer.{number}." for number in range(layers, LAYERS))
+        self._weights, self._layers = {name: w for name, w in weights.items() if not name.startswith(unused)}, layers
         if free_norms:
             self._free({name: weight for name, weight in self._weights.items() if "LayerNorm" in name})
 
     def _hidden(self, embedded: Tensor) -> Tensor:
         like = self._weights["embeddings.position_embeddings.weight"]
-        body = BertBody({**self._weights, **self._released(like.dtype)})
+        body = BertBody({**self._weights, **self._released(like.dtype)}, self._layers)
         everything = torch.ones(embedded.shape[:2], dtype=torch.bool, device=embedded.device)
         return body.hidden(embedded.to(like.dtype), everything)
 
@@ -111,17 +115,20 @@ class TransformersBody(LanguageBody):
         return hidden
 
 
-def open_body(name: str, *, free_norms: bool = False, device: str = "auto", seed: int = 0) -> LanguageBody:
+def open_body(
+    name: str, *, layers: int | None = None, free_norms: bool = False, device: str = "auto", seed: int = 0
+) -> LanguageBody:
     """The body of this name on its device: "minilm", "random", "none", a name of `HUB`, "owner/name" of a pulled model, or a folder.
 
     Args:
         name: of the body.
+        layers: only the first so many; None: all.
         free_norms: make its layer norms parameters.
         device: "auto", "cpu", "cuda" or "cuda:N".
         seed: of the random body's weights.
 
     Raises:
-        BadInput: the files are damaged, not safetensors, or no text model that takes embeddings.
+        BadInput: the files are damaged, not safetensors, or no text model that takes embeddings; it has fewer layers.
         UnknownName: it is not on this machine; the message says how to get it.
     """
     from models.device import place
@@ -132,13 +139,20 @@ def open_body(name: str, *, free_norms: bool = False, device: str = "auto", seed
     if name in (EMBEDDED, RANDOM):
         from models.text import weights
 
+        kept = _counted(name, layers, LAYERS)
         found = weights() if name == EMBEDDED else drawn_like(weights(), seed=seed)
         placed = {key: value.to(placement.device, placement.dtype) for key, value in found.items() if "word_emb" not in key}
         # BertBody keeps the table of words at hand; embeddings come ready-made here, so one row of it will do.
         placed["embeddings.word_embeddings.weight"] = placed["embeddings.position_embeddings.weight"][:1]
-        return EncoderBody(placed, title=name, free_norms=free_norms)
-    model = _from_folder(name).to(placement.device, placement.dtype)
+        return EncoderBody(placed, title=name, layers=kept, free_norms=free_norms)
+    model = _from_folder(name, layers).to(placement.device, placement.dtype)
     return TransformersBody(model, title=name, free_norms=free_norms)
+
+
+def _counted(title: str, layers: int | None, there: int) -> int:
+    if layers is not None and not 1 <= layers <= there:
+        raise BadInput(f"body {title!r}: expected 1 to {there} layers, or None for all of them, got {layers!r}.")
+    return there if layers is None else layers
 
 
 def drawn_like(weights: Mapping[str, Tensor], *, seed: int) -> dict[str, Tensor]:
@@ -155,7 +169,7 @@ def drawn_like(weights: Mapping[str, Tensor], *, seed: int) -> dict[str, Tensor]
     return made
 
 
-def _from_folder(name: str) -> nn.Module:
+def _from_folder(name: str, layers: int | None) -> nn.Module:
     from transformers import AutoConfig, AutoModel
 
     from models.chat.hub import find_model, verify
@@ -166,6 +180,7 @@ def _from_folder(name: str) -> nn.Module:
         settings = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         if getattr(settings, "is_encoder_decoder", False) or not hasattr(settings, "hidden_size"):
             raise BadInput(f"body {title!r}: expected a text model with one stack of layers, got {settings.model_type!r}.")
+        settings.num_hidden_layers = _counted(title, layers, settings.num_hidden_layers)
         model: nn.Module = AutoModel.from_pretrained(
             folder, config=settings, local_files_only=True, trust_remote_code=False, use_safetensors=True
         )

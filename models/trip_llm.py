@@ -17,6 +17,7 @@ Axes: windows (B, L, M) float32 in standard deviations; tokens l = ⌊(L − p�
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -94,9 +95,9 @@ class GlobalBranch(nn.Module):
     def __init__(self, channels: int, tokens: int) -> None:
         super().__init__()
         widths = (channels, *GLOBAL_WIDTHS)
-        self.first = nn.ModuleList(CausalConv(a, b, 2**i) for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)))
+        self.first = nn.ModuleList(CausalConv(a, b, 2**i) for i, (a, b) in enumerate(itertools.pairwise(widths)))
         self.second = nn.ModuleList(CausalConv(b, b, 2**i) for i, b in enumerate(GLOBAL_WIDTHS))
-        self.short = nn.ModuleList(nn.Conv1d(a, b, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.short = nn.ModuleList(nn.Conv1d(a, b, 1) for a, b in itertools.pairwise(widths))
         self.drop, self.last, self.tokens = nn.Dropout(DROPPED), nn.Linear(GLOBAL_WIDTHS[-1], WIDTH), tokens
 
     def forward(self, windows: Tensor) -> Tensor:
@@ -194,7 +195,9 @@ class TripNetwork(nn.Module):
             chosen.append(self._stretched(chosen_here))
             says.append(self._stretched(total[..., None]).mean(dim=(1, 2)) / (self.shape.channels * WIDTH))
         weights = torch.stack(says).softmax(dim=0)[..., None, None]
-        return (weights * torch.stack(seen)).sum(0) + self.seen_offset, (weights * torch.stack(chosen)).sum(0) + self.chosen_offset
+        return (weights * torch.stack(seen)).sum(0) + self.seen_offset, (weights * torch.stack(chosen)).sum(
+            0
+        ) + self.chosen_offset
 
     def _scale(self, number: int, patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One patch size, patches (B, l_p, M, p): both branches projected (B, l_p, 256), and the selection's sum over its features."""

@@ -9,6 +9,7 @@ Axes and units: series (T steps, M channels); errors are squared standard deviat
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -39,8 +40,6 @@ HELD_OUT = 0.2
 """Share of the normal data, its end, that is not learned from: it ends the training and gives the reference scores."""
 MOST_CHANNELS = 1_000
 """Two projections of 128 × 256 weights belong to each channel: here training takes a gigabyte for them alone."""
-LEVEL_FLOOR = 0.1
-"""A channel's usual error counts as at least this share of all channels' mean: one that is rebuilt perfectly proves nothing."""
 
 
 class TripLLM:
@@ -58,11 +57,13 @@ class TripLLM:
         stride: steps from patch to patch.
         body: "minilm" (embedded); "gpt2", "smollm2-135m", "qwen2.5-0.5b", owner/name or a folder, where the weights are on this machine;
             "random" and "none" to see what pretraining is worth.
+        layers: of the body that are used, the first ones; None: all, as in the paper.
         free_norms: also train the body's layer norms.
         rule: "average": a step's error is the mean over all windows that hold it; "last": as in the paper, a window's error is given to
             its last step.
         hop: steps from window to window when scoring; the paper's is 1.
-        balanced: measure each channel's error by its usual one, so that the channels that are hard to rebuild do not drown the others.
+        balanced: measure the error of each channel that is usually rebuilt worse than the mean channel by its usual error, so that it
+            does not drown the others.
         clip: limit of standardised readings, in standard deviations.
         updates: most training steps.
         batch: windows of a training step.
@@ -92,8 +93,8 @@ class TripLLM:
 
     def __init__(
         self, *, window: int = 48, patches: tuple[int, ...] = (8, 16), stride: int = 8, body: str = "minilm",
-        free_norms: bool = False, rule: Rule = "average", hop: int = 4, balanced: bool = True, clip: float = 5.0,
-        updates: int = 1000, batch: int = 16, rate: float = 1e-3, seed: int = 0, device: str = "auto",
+        layers: int | None = 2, free_norms: bool = False, rule: Rule = "average", hop: int = 8, balanced: bool = True, clip: float = 5.0,
+        updates: int = 400, batch: int = 16, rate: float = 1e-3, seed: int = 0, device: str = "auto",
     ) -> None:  # fmt: skip
         longest = limits().max_window
         good = 2 <= window <= longest and len(tuple(patches)) and 1 <= hop <= window and min(updates, batch) >= 1
@@ -104,12 +105,13 @@ class TripLLM:
                 f"rules {', '.join(RULES)}, clip and rate above 0, and at least one update and window."
             )
         self.window, self.patches, self.stride, self.body = window, tuple(patches), stride, body
-        self.free_norms, self.rule, self.hop, self.balanced, self.clip = free_norms, rule, hop, balanced, clip
+        self.layers, self.free_norms = layers, free_norms
+        self.rule, self.hop, self.balanced, self.clip = rule, hop, balanced, clip
         self.updates, self.batch, self.rate, self.seed, self.device = updates, batch, rate, seed, device
         Shape(channels=1, window=window, patches=self.patches, stride=stride)  # refuses what leaves steps in no patch
         self._network: TripNetwork | None = None
         self._scale: Scale | None = None
-        self._level = np.empty(0, np.float32)
+        self._usual = np.empty(0, np.float32)
         self._channels: tuple[str, ...] = ()
         self._reference = np.empty(0, np.float32)
         self._held_out: tuple[float, ...] = ()
@@ -121,8 +123,6 @@ class TripLLM:
             BadInput: nothing given, channels differ among the series, too many of them, or no series of two windows' length.
             UnknownName: the body's weights are not on this machine.
         """
-        import torch
-
         from models.trip_training import train_trip
 
         series = self._checked(normal)
@@ -148,13 +148,10 @@ class TripLLM:
         )
         self._held_out = course.held_out
         self._network, self._scale, self._channels = network, scale, channels
-        self._level = np.ones(len(channels), np.float32)
         tails = [piece[cut:] for piece, cut in zip(pieces, cuts, strict=True) if cut < len(piece)]
         found = [self._errors(tail) for tail in tails]
         errors = np.concatenate([errors[valid] for errors, valid in found])
-        if self.balanced:
-            usual = errors.mean(axis=0)
-            self._level = np.maximum(usual, LEVEL_FLOOR * usual.mean() + 1e-12).astype(np.float32)
+        self._usual = errors.mean(axis=0)
         self._reference = (errors / self._level).mean(axis=1)
         return self
 
@@ -177,6 +174,17 @@ class TripLLM:
         """
         return self._reference
 
+    def held_out_errors(self) -> tuple[float, ...]:
+        """Mean squared error of held-out windows at the start of training and after each of its epochs; empty before `fit`."""
+        return self._held_out
+
+    def scored_by(self, *, rule: Rule, hop: int, balanced: bool) -> Self:
+        """A detector with the same network that gives errors to steps in another way; it has no reference scores."""
+        other = copy.copy(self)
+        other.rule, other.hop, other.balanced = rule, hop, balanced
+        other._reference = np.empty(0, np.float32)
+        return other
+
     def save(self, path: Path) -> None:
         """Write constructor values, weights (but for the frozen body's) and held-out scores to one .npz."""
         if self._network is None or self._scale is None:
@@ -186,9 +194,13 @@ class TripLLM:
             f"network.{name}": tensor.cpu().numpy() for name, tensor in self._network.state_dict().items()
         }
         arrays |= {"mean": scale.mean, "spread": scale.spread, "quiet": scale.quiet, "missing": scale.missing}
-        arrays |= {"level": self._level, "reference": self._reference}
+        arrays |= {"usual": self._usual, "reference": self._reference}
         save_arrays(
-            path, name=self.spec.name, parameters=parameters(self), arrays=arrays, state={"channels": list(self._channels)}
+            path,
+            name=self.spec.name,
+            parameters=parameters(self),
+            arrays=arrays,
+            state={"channels": list(self._channels), "held_out": list(self._held_out)},
         )
 
     @classmethod
@@ -203,7 +215,8 @@ class TripLLM:
 
         values, arrays, state = load_arrays(path, name=cls.spec.name)
         made = cls(**values)
-        made._channels, made._level, made._reference = tuple(state["channels"]), arrays["level"], arrays["reference"]
+        made._channels, made._held_out = tuple(state["channels"]), tuple(state["held_out"])
+        made._usual, made._reference = arrays["usual"], arrays["reference"]
         made._scale = Scale(mean=arrays["mean"], spread=arrays["spread"], quiet=arrays["quiet"], missing=arrays["missing"])
         network = made._new(len(made._channels))
         weights = {key.removeprefix("network."): torch.from_numpy(a) for key, a in arrays.items() if key.startswith("network.")}
@@ -213,6 +226,13 @@ class TripLLM:
             raise BadInput(f"{path.name!r}: its weights do not fit this version's network; fit it anew ({error}).") from error
         made._network = network.eval()
         return made
+
+    @property
+    def _level(self) -> Array:
+        """What each channel's error (M,) is measured by."""
+        if not self.balanced:
+            return np.ones_like(self._usual)
+        return np.maximum(self._usual, np.float32(self._usual.mean() + 1e-12))
 
     def _score(self, series: Series) -> PointScores:
         errors, valid = self._errors(arranged(series, self._channels, "the normal data"))
@@ -285,7 +305,7 @@ class TripLLM:
         from models.trip_llm import TripNetwork
 
         shape = Shape(channels=channels, window=self.window, patches=self.patches, stride=self.stride)
-        body = open_body(self.body, free_norms=self.free_norms, device=self.device, seed=self.seed)
+        body = open_body(self.body, layers=self.layers, free_norms=self.free_norms, device=self.device, seed=self.seed)
         return TripNetwork(shape, body, seed=self.seed).to(place(self.device).device)
 
     def _checked(self, batch: Sequence[Sample]) -> list[Series]:
