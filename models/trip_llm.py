@@ -18,7 +18,6 @@ Axes: windows (B, L, M) float32 in standard deviations; tokens l = ⌊(L − p�
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +48,8 @@ class CausalConv(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve, with zeros before the first step."""
-        return super().forward(F.pad(x, (self.back, 0)))
+        found: Tensor = super().forward(F.pad(x, (self.back, 0)))
+        return found
 
 
 class PatchingBranch(nn.Module):
@@ -68,8 +68,8 @@ class PatchingBranch(nn.Module):
         x = patches.transpose(1, 2)
         x = self.drop(F.silu(self.first(x)))
         x = self.drop(F.silu(self.second(x)))
-        x = self.widen(self.scale(x).transpose(1, 2))
-        return self.norm(x) + patches.mean(dim=-1, keepdim=True)
+        found: Tensor = self.norm(self.widen(self.scale(x).transpose(1, 2)))
+        return found + patches.mean(dim=-1, keepdim=True)
 
 
 class SelectionBranch(nn.Module):
@@ -123,7 +123,9 @@ class GatedFusion(nn.Module):
         """The convex sum of the branches, projected."""
         normed = [self.norm(branch) for branch in branches]
         shares = self.gate(self.drop(torch.cat(normed, dim=-1))).softmax(dim=-1)
-        return self.out(sum(share[..., None] * one for share, one in zip(shares.unbind(-1), normed, strict=True)))
+        mixed = (shares[..., None] * torch.stack(normed, dim=-2)).sum(dim=-2)
+        tokens: Tensor = self.out(mixed)
+        return tokens
 
 
 class PatchDecoder(nn.Module):
@@ -184,7 +186,8 @@ class TripNetwork(nn.Module):
         """The reconstruction."""
         seen, chosen = self.merged(windows)
         tokens = self.fusion(seen, chosen, self.project_overall(self.overall(windows)))
-        return self.decoder(self.body(tokens))
+        rebuilt: Tensor = self.decoder(self.body(tokens))
+        return rebuilt
 
     def merged(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """F_c and F_s projected (B, l, 256): all patch sizes on the tokens of the smallest, weighed by what their selection says."""
@@ -215,7 +218,9 @@ class TripNetwork(nn.Module):
             sums = [a + b for a, b in zip(sums, added, strict=True)] if sums else added
         assert highest is not None
         scores, seen, chosen, total = sums
-        share = torch.sigmoid(self.selection[number].mixture)
+        selection = self.selection[number]
+        assert isinstance(selection, SelectionBranch)
+        share = torch.sigmoid(selection.mixture)
         weights = (share * highest + (1 - share) * scores / channels).softmax(dim=1)
         return seen, weights[..., None] * chosen, weights * total
 
@@ -239,9 +244,4 @@ class TripNetwork(nn.Module):
 
 def _joined(x: Tensor, batch: int) -> Tensor:
     """Channels' features (B·m, l, d) side by side, (B, l, m·d)."""
-    return x.unflatten(0, (batch, -1)).transpose(1, 2).flatten(2)
-
-
-def trained_parameters(network: TripNetwork) -> Sequence[nn.Parameter]:
-    """All but the frozen body's, which are no parameters at all."""
-    return list(network.parameters())
+    return x.view(batch, -1, *x.shape[1:]).transpose(1, 2).flatten(2)

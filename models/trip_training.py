@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.progress import step
-from models.trip_llm import TripNetwork, trained_parameters
+from models.trip_llm import TripNetwork
 
 WEIGHT_DECAY = 1e-5
 EPOCHS, HALVED_EVERY = 10, 5
@@ -74,7 +74,7 @@ def train_trip(
     generator = torch.Generator().manual_seed(seed)
     device = network.seen_offset.device
     length = network.shape.window
-    parameters = trained_parameters(network)
+    parameters = list(network.parameters())  # the frozen body has none
     optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=WEIGHT_DECAY)
     checked = held_out.starts[:: math.ceil(len(held_out.starts) / CHECKED)]
     held_out = Windows(rows=held_out.rows, starts=checked)
