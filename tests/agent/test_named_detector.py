@@ -22,6 +22,7 @@ from tools.catalog import catalogue
         ("what does MuSc-V2 say about them?", "musc_v2", JUDGE_ANEW),
         ("how bad is it by patch search?", "patch_search", "how bad is it?"),
         ("switch to window PCA and tell me when it starts", "window_pca", "tell me when it starts"),
+        ("use TriP-LLM: which sensor is it?", "trip_llm", "which sensor is it?"),
         ("choose yourself again", OWN_CHOICE, JUDGE_ANEW),
         ("go back to your own choice", OWN_CHOICE, JUDGE_ANEW),
     ],

@@ -4,6 +4,13 @@ Source: Yu, Ouyang & Lin, TriP-LLM: A Tri-Branch Patch-Wise Large Language Model
 Access 2025, arXiv 2508.00047): the network (`models.trip_llm`) and the rule "last" are the paper's; the embedded body is MiniLM where
 the paper has GPT-2, and training draws its windows instead of visiting all (`models.trip_training`).
 
+Chosen on faults injected into held-out *normal* parts, of MSL (27 instruments, one model) and of a machine of SMD (AP and PATE after 300
+updates): averaging over windows gave .332, .417 and .440, .492; the paper's rule .314, .426 and .347, .457, so averaging is the default.
+Unbalanced: .324, .409 and .380, .436. Through all six layers of MiniLM the held-out error of MSL stood at .073 after 250 updates, through
+two at .016 (300: .014), without a body at .005, which found MSL's faults better (.373, .456) and the machine's as well (.442, .495): what
+was learned on language does not help to see faults here, and `body="none"` is the quicker choice. Plain windowed PCA (`window_pca`) finds
+injected faults as well or better (.326, .427 and .588, .637) in a hundredth of the time.
+
 Axes and units: series (T steps, M channels); errors are squared standard deviations of the normal data.
 """
 
