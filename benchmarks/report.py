@@ -23,6 +23,7 @@ TITLES = {
     "video_events": "Events, falls and keyframes of videos",
     "image_gpu": "Image systems on a GPU",
     "mad_bench": "Severity (MAD-Bench)",
+    "trip": "TriP-LLM on sensor series",
 }
 """Headings of suites whose name alone does not say what they measure."""
 

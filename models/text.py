@@ -92,10 +92,10 @@ def _embed_new(texts: list[str], device: str) -> NDArray[np.float32]:
 
 
 class BertBody:
-    """MiniLM's transformer: tokens or ready-made embeddings in, hidden states (N, L, 384) out."""
+    """MiniLM's transformer, or its first `layers`: tokens or ready-made embeddings in, hidden states (N, L, 384) out."""
 
-    def __init__(self, weights: dict[str, torch.Tensor]) -> None:
-        self.weights = weights
+    def __init__(self, weights: dict[str, torch.Tensor], layers: int = LAYERS) -> None:
+        self.weights, self.layers = weights, layers
         self.like = weights["embeddings.word_embeddings.weight"]
 
     def sentences(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -113,7 +113,7 @@ class BertBody:
         positions = w["embeddings.position_embeddings.weight"][: embedded.shape[1]]
         table = w["embeddings.token_type_embeddings.weight"]
         x = self._norm(embedded + positions + (table[0] if segments is None else table[segments]), "embeddings.LayerNorm")
-        for layer in range(LAYERS):
+        for layer in range(self.layers):
             x = self._layer(x, mask, f"encoder.layer.{layer}.")
         return x
 

@@ -23,6 +23,7 @@ from tools.catalog import catalogue
         ("how bad is it by patch search?", "patch_search", "how bad is it?"),
         ("what does GID say about this log?", "gid", JUDGE_ANEW),
         ("switch to window PCA and tell me when it starts", "window_pca", "tell me when it starts"),
+        ("use TriP-LLM: which sensor is it?", "trip_llm", "which sensor is it?"),
         ("choose yourself again", OWN_CHOICE, JUDGE_ANEW),
         ("go back to your own choice", OWN_CHOICE, JUDGE_ANEW),
     ],
