@@ -231,6 +231,19 @@ ROWS: tuple[DetectorSpec, ...] = (
         paper="Katz back-off (1987) on subject–operation–object; path view after Dong et al., GID (CIKM 2017)",
         licence="Apache-2.0 (own code)",
     ),
+    DetectorSpec(
+        name="ape",
+        class_path="tools.events.ape:APE",
+        kind="events",
+        needs_fit=False,
+        transductive=False,
+        cost="seconds",
+        needs="embedded",
+        use="Categorical events: which two values of a row, each usual by itself, do not belong together; learned from normal events.",
+        avoid_when="what is odd is new rather than oddly combined, or who made whom matters: rarity",
+        paper="Chen et al., Entity Embedding-based Anomaly Detection for Heterogeneous Categorical Events (IJCAI 2016)",
+        licence="Apache-2.0 (own code, from the paper)",
+    ),
 )
 
 

@@ -58,7 +58,7 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
             "events": len(scores.scores), "flagged": int(flagged.sum()), "flagged_percent": round(100 * float(flagged.mean()), 3),
             "actors": actors, "findings": sum(f.abnormal for f in findings), "subjects": log.table["subject"].n_unique(),
             "operations": log.table["operation"].n_unique(), "roles": dict(log.roles), "epoch_s": log.epoch_s,
-            "normal_logs": run.n_normal, "end_s": _last(log), "calibrated": calibration.calibrated,
+            "normal_logs": run.n_normal, "end_s": _last(log), "calibrated": calibration.calibrated, "remarks": list(scores.notes),
         },
     )  # fmt: skip
     return Investigation(
@@ -143,8 +143,14 @@ class _Teller:
         return {
             "first_s": min(times, default=None), "last_s": max(times, default=None), "epoch_s": self.log.epoch_s,
             "first_row": min(rows, default=None), "n_rows": len(rows),
-            "odd_attribute": max(odd, key=lambda name: odd[name]) if odd else "",
+            "odd_attribute": max(odd, key=lambda name: odd[name]) if odd else "", "because": self._because(rows),
         }  # fmt: skip
+
+    def _because(self, rows: Sequence[int]) -> str:
+        """What the detector says made the strangest of some rows odd."""
+        told = [row for row in rows if row in self.scores.reasons and row in self.index]
+        worst = max(told, key=lambda row: float(self.scores.scores[self.index[row]]), default=None)
+        return "" if worst is None else self.scores.reasons[worst]
 
     def _begun(self, rows: Sequence[int]) -> int:
         """How many leading links of a chain are ordinary parentage: not rare themselves, and long before the link that follows.

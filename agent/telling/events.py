@@ -108,6 +108,7 @@ def why(finding: Finding) -> str:
     evidence = finding.evidence
     facts: Any = evidence.facts
     odd = f"; the odd part is {facts['odd_attribute']}" if facts.get("odd_attribute") else ""
+    odd = f"; the odd part is {quote(facts['because'])}" if facts.get("because") else odd
     against = "the logs given as normal" if evidence.calibrated else "the rest of this log"
     what = {"chain": "As a chain it", "entity": "Its rarest event"}.get(str(facts["what"]), "It")
     return (

@@ -26,6 +26,7 @@ FAST = {
     "frame_novelty": {"side": 64, "flow_side": 64, "unit_s": 0.3},
     "lagovad": {"side": 64, "flow_side": 64, "steps": 12, "width": 16},
     "mil_ranking": {"side": 64, "flow_side": 64, "steps": 60},
+    "ape": {"steps": 60},
     "state": {"side": 128, "flow_side": 128, "width": 4, "steps": 30, "batch": 4},
 }
 """Constructor values that make a detector small; an unknown detector or argument fails."""
