@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -115,7 +115,7 @@ class APE:
         held = _held_out([len(part) for part in codes])
         whole = np.concatenate(codes)
         apart = self._train(whole[~held], coder)
-        reference = np.sort(_scored(whole[held], coder, apart))
+        reference = np.sort(_scored(whole[held], apart))
         self._learned = self._train(whole, coder)
         self._coder = coder
         self._reference = _thinned(reference)
@@ -173,7 +173,7 @@ class APE:
 
     def _by_itself(self, codes: NDArray[np.int64], coder: EntityCoder) -> _Learned:
         """A network that has learned from all but the strangest events of a log."""
-        first = _scored(codes, coder, self._train(codes, coder))
+        first = _scored(codes, self._train(codes, coder))
         usual = first <= np.quantile(first, 1.0 - TRIMMED)
         return self._train(codes[usual], coder)
 
@@ -186,16 +186,18 @@ class APE:
         )  # fmt: skip
 
     def _told(self, log: EventLog, codes: NDArray[np.int64], coder: EntityCoder, learned: _Learned) -> EventScores:
-        scores = _scored(codes, coder, learned)
+        first, of_row = distinct_rows(codes, coder.sizes)
+        distinct = codes[first]
+        scores = _scored(distinct, learned)[of_row]
         rows = log.table["row"].cast(int).to_numpy().astype(np.int64)
-        entities = _actors(log, scores, rows, self.top)
-        index = {int(row): i for i, row in enumerate(rows)} if entities else {}
-        top = np.argsort(-scores, kind="stable")
-        told = [index[row] for entity in entities for row in entity.rows] + top[:ROWS_EXPLAINED].tolist()
+        actors = _actors(log, scores, self.top)
+        top = _highest(scores, EVENTS_ASKED)
+        told = [*dict.fromkeys([*(i for _, acts in actors for i in acts), *top[:ROWS_EXPLAINED].tolist()])]
         shares = _shares(codes[told], learned)
         return EventScores(
-            sample=log.name, scores=scores, rows=rows, entities=entities, notes=coder.notes,
-            attribution=_attribution(codes, top[:EVENTS_ASKED], coder, learned),
+            sample=log.name, scores=scores, rows=rows, notes=coder.notes,
+            entities=tuple(replace(actor, rows=tuple(rows[acts].tolist())) for actor, acts in actors),
+            attribution={name: share[of_row] for name, share in _attribution(distinct, of_row[top], coder, learned).items()},
             reasons={int(rows[i]): _reason(log, i, share, coder) for i, share in zip(told, shares, strict=True)},
         )  # fmt: skip
 
@@ -219,13 +221,22 @@ class APE:
         return loaded
 
 
-def _scored(codes: NDArray[np.int64], coder: EntityCoder, learned: _Learned) -> NDArray[np.float32]:
-    """S̄ − S(e) of events (N, M); equal events are looked at once."""
+def _scored(codes: NDArray[np.int64], learned: _Learned) -> NDArray[np.float32]:
+    """S̄ − S(e) of events (N, M)."""
     from models.entity_pairs import energies
 
-    first, of_row = distinct_rows(codes, coder.sizes)
-    found = energies(codes[first] + learned.offset, learned.places, learned.weights)
-    return np.asarray((float(learned.usual.sum()) - found)[of_row], dtype=np.float32)
+    found = energies(codes + learned.offset, learned.places, learned.weights)
+    return np.asarray(float(learned.usual.sum()) - found, dtype=np.float32)
+
+
+def _highest(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Indices of the `count` highest scores, highest first, equal ones in order."""
+    if len(scores) > count:
+        # those equal to the last one that counts all come along, so that which are kept does not depend on the partition
+        among = np.flatnonzero(scores >= np.partition(scores, len(scores) - count)[len(scores) - count])
+    else:
+        among = np.arange(len(scores))
+    return among[np.argsort(-scores[among], kind="stable")][:count]
 
 
 def _shares(codes: NDArray[np.int64], learned: _Learned) -> NDArray[np.float32]:
@@ -259,32 +270,35 @@ def _reason(log: EventLog, index: int, shares: NDArray[np.float32], coder: Entit
     return f"{coder.said(log, index, int(i[p]))} together with {coder.said(log, index, int(j[p]))}"
 
 
-def _actors(log: EventLog, scores: NDArray[np.float32], rows: NDArray[np.int64], top: int) -> tuple[EntityScore, ...]:
-    """Who did the strangest things: subjects by the mean of their strangest distinct scores; () where nobody is named."""
+def _actors(log: EventLog, scores: NDArray[np.float32], top: int) -> list[tuple[EntityScore, list[int]]]:
+    """Who did the strangest things, by the mean of their strangest distinct scores, with the events (indices); [] where nobody is named."""
     import polars as pl
 
     table = log.table
     if table["subject"].n_unique() < 2 or (table["operation"].n_unique() < 2 and table["object"].n_unique() < 2):
-        return ()
+        return []
     key = "subject_id" if "subject_id" in table.columns else "subject"
     frame = pl.DataFrame({
         "key": table[key].cast(pl.String).fill_null(""), "name": table["subject"].cast(pl.String).fill_null(""),
-        "score": scores, "row": rows, "index": np.arange(len(rows)),
+        "score": scores, "index": np.arange(len(scores)),
     })  # fmt: skip
     judged = (
         frame.group_by("key", "name", maintain_order=True)
         .agg(pl.col("score").unique().top_k(ROWS_PER_ENTITY).mean().alias("mean"), pl.len().alias("events"))
         .sort("mean", descending=True, maintain_order=True).head(top)
     )  # fmt: skip
+    acts = frame.join(judged.select("key", "name"), on=["key", "name"], how="semi").unique(
+        ["key", "name", "score"], keep="first", maintain_order=True
+    )
     found, taken = [], dict[str, int]()
     for who, name, mean, events in judged.iter_rows():
-        own = frame.filter((pl.col("key") == who) & (pl.col("name") == name)).sort("score", descending=True, maintain_order=True)
-        telling = own.unique("score", keep="first", maintain_order=True).head(ROWS_PER_ENTITY).sort("index")
+        own = acts.filter((pl.col("key") == who) & (pl.col("name") == name))
+        telling = own.sort("score", descending=True, maintain_order=True).head(ROWS_PER_ENTITY)["index"].sort().to_list()
         said = clean(name, 120) or "(no name)"
         taken[said] = taken.get(said, 0) + 1
         said = said if taken[said] == 1 else f"{said} #{taken[said]}"
-        found.append(EntityScore(entity=said, score=float(mean), rows=tuple(telling["row"].to_list()), n_events=events))
-    return tuple(found)
+        found.append((EntityScore(entity=said, score=float(mean), rows=(), n_events=events), telling))
+    return found
 
 
 def _held_out(lengths: Sequence[int]) -> NDArray[np.bool_]:
