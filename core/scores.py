@@ -119,7 +119,7 @@ class EventScores:
 
     `attribution` maps an attribute (e.g. "object given subject, operation") to its (N,) share of the score; `reasons` says of some
     rows in words what made them odd (e.g. `service "dns" together with flag "S0"`), with cleaned text of the file; `notes` are remarks
-    for the person, such as what was left out.
+    for the person, such as what was left out; `compared` is among how many sequences the `paths` are the strangest (0: among all actors).
     """
 
     sample: str
@@ -130,6 +130,7 @@ class EventScores:
     attribution: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    compared: int = 0
 
     def __post_init__(self) -> None:
         _finite32(self.scores, f"scores of {self.sample!r}", 1)

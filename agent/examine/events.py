@@ -77,10 +77,20 @@ def _calibration(run: Run, scores: EventScores) -> Calibration:
     return replace(found, origin=f"for single events, {found.origin}")
 
 
-def chain_bound(run: Run, log: EventLog) -> Calibration:
-    """The score a chain must pass: the family-wise bound over all actors of the log, in standard deviations of normal events."""
+def chain_bound(run: Run, log: EventLog, compared: int = 0) -> Calibration:
+    """The score a chain must pass: the family-wise bound over all actors of the log, in standard deviations of normal events.
+
+    With `compared`, the same over so many sequences.
+    """
     from scipy.stats import norm
 
+    if compared:
+        against = "held-out normal sequences" if run.n_normal else "this log's own sequences"
+        return Calibration(
+            threshold=round(float(norm.isf(FAMILY_RATE / compared)), 2), calibrated=bool(run.n_normal), centre=0.0, spread=1.0,
+            origin=f"for sequences, standard deviations above {against}; {100 * FAMILY_RATE:g} % chance over all {compared} sequences",
+            reference=np.empty(0),
+        )  # fmt: skip
     actors = log.table["subject_id" if "subject_id" in log.table.columns else "subject"].n_unique()
     against = "held-out normal events" if run.n_normal else "this log's own events"
     return Calibration(
@@ -95,7 +105,7 @@ class _Teller:
 
     def __init__(self, run: Run, log: EventLog, scores: EventScores, calibration: Calibration, table: SeverityTable) -> None:
         self.run, self.log, self.scores, self.calibration, self.table = run, log, scores, calibration, table
-        self.bound = chain_bound(run, log)
+        self.bound = chain_bound(run, log, scores.compared)
         self.index = {int(row): i for i, row in enumerate(scores.rows)}
 
     def findings(self) -> list[Finding]:
@@ -103,7 +113,9 @@ class _Teller:
         chains = _distinct(self.scores.paths)[:MOST_PATHS]
         found = [self.chain(path, rank) for rank, path in enumerate(chains, start=1)]
         told = {entity for path in chains for entity in path.entities}
-        others = [entity for entity in self.scores.entities if entity.entity not in told][:MOST_ENTITIES]
+        others = [entity for entity in self.scores.entities if entity.entity not in told and not self.scores.compared][
+            :MOST_ENTITIES
+        ]
         found += [self.actor(entity, rank, decides=not chains) for rank, entity in enumerate(others, start=1)]
         if not found:
             top = np.argsort(-self.scores.scores, kind="stable")[:MOST_ROWS]
@@ -114,10 +126,13 @@ class _Teller:
         """A chain of actors with its steps in order."""
         steps = [[row, _seconds(self.log, self.index[row]), said] for row, said in zip(path.rows, path.steps, strict=False)]
         begun = self._begun(path.rows)
-        facts = {"what": "chain", "rank": rank, "entities": list(path.entities), **self._times(path.rows[begun:]), "did": steps,
-                 "hangs_on": begun, **self._after(path.rows[begun:])}  # fmt: skip
+        alone = len(path.entities) == 1
+        facts = {
+            "what": "sequence" if alone else "chain", "rank": rank, "entities": list(path.entities), **self._times(path.rows[begun:]),
+            "did": steps, "hangs_on": begun, **self._after(path.rows[begun:]),
+        }  # fmt: skip
         locus = Path(sample=self.log.name, entities=path.entities, rows=tuple(path.rows[:ROWS_KEPT]))
-        label = f"suspicious chain ending in {path.entities[-1]}"
+        label = f"unusual course of events in {path.entities[0]}" if alone else f"suspicious chain ending in {path.entities[-1]}"
         return self._finding(locus, facts, path.rows, path.score, self.bound, label)
 
     def actor(self, entity: EntityScore, rank: int, *, decides: bool) -> Finding:
