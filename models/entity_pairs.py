@@ -34,6 +34,8 @@ RARE = 0.25
 """An entity that occurred n times is left out with probability RARE / (RARE + n)."""
 HELD_OUT_EVENTS = 20_000
 SMALLEST_BATCH = 32
+FEW_ENTITIES = 20_000
+"""Up to so many, a step over all of them is quicker than finding out which ones it concerns."""
 START = 0.3
 """Spread of the first coordinates, for a length of about one in ten dimensions."""
 
@@ -101,7 +103,7 @@ class EntityPairs(nn.Module):
     def __init__(self, entities: int, types: int, *, size: int, weighted: bool = True, seed: int = 0) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        self.place = nn.Embedding(entities, size, sparse=True)
+        self.place = nn.Embedding(entities, size, sparse=entities > FEW_ENTITIES)
         with torch.no_grad():
             self.place.weight.copy_(START * torch.randn(entities, size, generator=generator))
         i, j = torch.triu_indices(types, types, 1)
