@@ -21,6 +21,7 @@ says so.
 TITLES = {
     "video_bags": "Videos labelled as a whole",
     "video_events": "Events, falls and keyframes of videos",
+    "event_tables": "Categorical events and sequences",
     "image_gpu": "Image systems on a GPU",
     "mad_bench": "Severity (MAD-Bench)",
 }

@@ -49,7 +49,7 @@ class Training:
     kind: Noise = "one"
     contrast: Contrast = "binary"
     weighted: bool = True
-    steps: int = 2_000
+    steps: int = 1_000
     batch: int = 512
     rate: float = 0.1
     checks: int = 20

@@ -28,7 +28,7 @@ class NextTraining:
     """How a network is trained: at most `steps` batches of `batch` pieces; it ends early when checks bring no gain."""
 
     width: int = 64
-    steps: int = 1_500
+    steps: int = 600
     batch: int = 32
     rate: float = 5e-3
     checks: int = 15

@@ -86,7 +86,7 @@ class APE:
 
     def __init__(
         self, *, size: int = 10, noise: int = 10, replaced: str = "one", contrast: str = "binary", weighted: bool = True,
-        steps: int = 2_000, seed: int = 0, attributes: tuple[str, ...] = (), top: int = 20,
+        steps: int = 1_000, seed: int = 0, attributes: tuple[str, ...] = (), top: int = 20,
     ) -> None:  # fmt: skip
         if min(size, noise, steps, top) < 1:
             raise BadInput(f"size={size!r}, noise={noise!r}, steps={steps!r}, top={top!r}: expected at least 1 each.")

@@ -1,6 +1,7 @@
 """What an event consists of when pairs are judged: its entities, one of each type, as numbers.
 
-Types are the roles that vary (subject and object also by class: folder, network), who and on which host, and attributes of few values.
+Types are the roles that vary (subject and object also by class: folder, network), the user, the host (where subjects are no process
+instances, whose host is only where they were recorded), and attributes of few values.
 In tables without who-did-what structure numbers become quantile bins; elsewhere numbers are mostly identifiers and stay out. With a
 clock, the weekday and the hour (UTC) are types once the logs to learn from cover enough days. Columns that never vary, hold answers, or
 hold a new value in nearly every event say nothing and are left out; what is left out is noted.
@@ -142,7 +143,7 @@ def _choose(logs: Sequence[EventLog], attributes: Sequence[str]) -> tuple[tuple[
         types += _role_types(whole[role].cast(pl.String).fill_null(""), role)
     types += [
         EntityType(name=role, source=role, form="value")
-        for role in ("user", "host")
+        for role in (("user",) if "subject_id" in shared else ("user", "host"))
         if role in shared and 1 < whole[role].n_unique() <= few_of(whole.height)
     ]
     notes: list[str] = []

@@ -86,7 +86,7 @@ class Sequences:
     spec: DetectorSpec = next(row for row in ROWS if row.name == "sequences")
 
     def __init__(
-        self, *, order: int = 12, model: str = "counts", group: str = "", token: str = "", width: int = 64, steps: int = 1_500,
+        self, *, order: int = 12, model: str = "counts", group: str = "", token: str = "", width: int = 64, steps: int = 600,
         seed: int = 0, top: int = 20,
     ) -> None:  # fmt: skip
         if min(order, width, steps, top) < 1:
