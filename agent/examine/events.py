@@ -21,14 +21,14 @@ from agent.investigation import Finding, Investigation
 from agent.reply import Panel
 from agent.severity import confidence, grade
 from agent.severity_table import SeverityTable, table_in_force
-from core.calibrate import Calibration, from_reference, from_self
+from core.calibrate import Calibration, among_many, from_reference, from_self
 from core.evidence import EventRows, Path, Whole
 from core.samples import EventLog
 from core.scores import EntityScore, EventScores, PathScore
 from tools.events.wording import sure_deed
 
 FALSE_POSITIVE_RATE = 0.05
-"""Single events are only counted with it; the decision is about chains."""
+"""Where chains decide, single events are only counted with it; else it is the share of reported events that may be normal."""
 SELF_DEVIATIONS = 4.0
 FAMILY_RATE = 0.05
 """Chance of any chain passing in a log whose chains are all normal."""
@@ -70,7 +70,9 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
 
 def _calibration(run: Run, scores: EventScores) -> Calibration:
     reference = run.detector.reference_scores() if run.n_normal else np.empty(0, np.float32)
-    if len(reference):
+    if len(reference) and not scores.paths:  # rows or actors are reported, and there are many of them
+        found = among_many(reference, scores.scores, false_share=FALSE_POSITIVE_RATE)
+    elif len(reference):
         found = from_reference(reference, false_positive_rate=FALSE_POSITIVE_RATE)
     else:
         found = from_self(scores.scores, deviations=SELF_DEVIATIONS)

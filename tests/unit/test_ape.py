@@ -181,7 +181,7 @@ def test_columns_of_ever_new_values_and_answers_are_left_out_with_a_note():
     )
     coder = EntityCoder.of([log])
     assert [t.name for t in coder.types] == ["kind", "level"]
-    assert coder.notes == ("Left out of pairs: token.",)
+    assert coder.notes == ("left out of pairs: token",)
     assert "token" in [t.name for t in EntityCoder.of([log], ("token",)).types]
 
 

@@ -189,13 +189,14 @@ class APE:
         first, of_row = distinct_rows(codes, coder.sizes)
         distinct = codes[first]
         scores = _scored(distinct, learned)[of_row]
+        alone = (f"learned from this log itself, without its strangest {100 * TRIMMED:g} %",) if self._learned is None else ()
         rows = log.table["row"].cast(int).to_numpy().astype(np.int64)
         actors = _actors(log, scores, self.top)
         top = _highest(scores, EVENTS_ASKED)
         told = [*dict.fromkeys([*(i for _, acts in actors for i in acts), *top[:ROWS_EXPLAINED].tolist()])]
         shares = _shares(codes[told], learned)
         return EventScores(
-            sample=log.name, scores=scores, rows=rows, notes=coder.notes,
+            sample=log.name, scores=scores, rows=rows, notes=(*alone, *coder.notes),
             entities=tuple(replace(actor, rows=tuple(rows[acts].tolist())) for actor, acts in actors),
             attribution={name: share[of_row] for name, share in _attribution(distinct, of_row[top], coder, learned).items()},
             reasons={int(rows[i]): _reason(log, i, share, coder) for i, share in zip(told, shares, strict=True)},

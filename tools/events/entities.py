@@ -159,7 +159,7 @@ def _choose(logs: Sequence[EventLog], attributes: Sequence[str]) -> tuple[tuple[
         else:
             types.append(made)
     if left:
-        notes.append(f"Left out of pairs: {', '.join(left[:8])}{' and more' if len(left) > 8 else ''}.")
+        notes.append(f"left out of pairs: {', '.join(left[:8])}{' and more' if len(left) > 8 else ''}")
     days = sum(_days(log) for log in logs)
     types += [EntityType(name="weekday", source="", form="weekday")] if days >= DAYS_FOR_WEEKDAYS else []
     types += [EntityType(name="hour", source="", form="hour")] if days >= DAYS_FOR_HOURS else []
