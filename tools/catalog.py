@@ -240,7 +240,7 @@ ROWS: tuple[DetectorSpec, ...] = (
         cost="seconds",
         needs="embedded",
         use="Categorical events: which two values of a row, each usual by itself, do not belong together; learned from normal events.",
-        avoid_when="what is odd is new rather than oddly combined, or who made whom matters: rarity",
+        avoid_when="odd events are alike and many and no normal log is given, or who made whom matters: rarity",
         paper="Chen et al., Entity Embedding-based Anomaly Detection for Heterogeneous Categorical Events (IJCAI 2016)",
         licence="Apache-2.0 (own code, from the paper)",
     ),
