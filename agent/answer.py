@@ -258,6 +258,9 @@ def method(inv: Investigation) -> str:
     roles = inv.survey.facts.get("roles")
     if isinstance(roles, dict) and roles:
         said += f" Columns read: {listed([f'{role} from {name(column)}' for role, column in list(roles.items())[:6]])} {cite(inv.survey)}."
+    remarks = inv.survey.facts.get("remarks")
+    if isinstance(remarks, list | tuple) and remarks:
+        said += f" It remarks: {listed([name(remark) for remark in remarks[:3]])} {cite(inv.survey)}."
     return f"_{said}_"
 
 

@@ -21,9 +21,12 @@ says so.
 TITLES = {
     "video_bags": "Videos labelled as a whole",
     "video_events": "Events, falls and keyframes of videos",
+    "event_tables": "Categorical events and sequences",
     "image_gpu": "Image systems on a GPU",
     "mad_bench": "Severity (MAD-Bench)",
     "trip": "TriP-LLM on sensor series",
+    "series_ensemble": "The ensemble on sensor series",
+    "gid": "Paths of information flow (GID)",
 }
 """Headings of suites whose name alone does not say what they measure."""
 

@@ -45,7 +45,7 @@ from tools.events.rarity import Rarity
 if TYPE_CHECKING:
     import polars as pl
 
-_NSL_NOMINAL = (
+NSL_NOMINAL = (
     "protocol_type", "service", "flag", "land", "logged_in", "root_shell", "su_attempted", "is_host_login", "is_guest_login",
     "num_outbound_cmds",
 )  # fmt: skip
@@ -133,7 +133,7 @@ def _connections(path: Path, quick: bool) -> Iterator[Row]:
 
     normal = pl.read_parquet(path / "train20.parquet").filter(pl.col("label") == 0)
     test = pl.read_parquet(path / "test.parquet")
-    columns = [c for c in _NSL_NOMINAL if c in test.columns]
+    columns = [c for c in NSL_NOMINAL if c in test.columns]
     yield from _nominal("nsl_kdd nominal", normal.select(columns), test.select(columns), test["label"].to_numpy(), fitted=True)
 
 
@@ -150,21 +150,23 @@ def _nominal(name: str, history: Tokens, target: Tokens, labels: NDArray[np.int8
     for title, method in methods.items():
         with measured() as cost:
             scores = method(history, target, 0)
-        yield Row(data=name, method=title, metrics=_two(labels, scores), seconds=cost.seconds, peak_mb=cost.peak_mb,
+        yield Row(data=name, method=title, metrics=two(labels, scores), seconds=cost.seconds, peak_mb=cost.peak_mb,
                   seeds=(0,) if "marg" not in title else (), trivial=title == "random", note=protocol)  # fmt: skip
     with measured() as cost:
         detector = Rarity()
         if fitted:
-            detector.fit([_plain_log(history, name)])
-        scores = detector.score([_plain_log(target, name)])[0].scores.astype(np.float64)
-    yield Row(data=name, method="rarity", metrics=_two(labels, scores), seconds=cost.seconds, peak_mb=cost.peak_mb, note=protocol)
+            detector.fit([plain_log(history, name)])
+        scores = detector.score([plain_log(target, name)])[0].scores.astype(np.float64)
+    yield Row(data=name, method="rarity", metrics=two(labels, scores), seconds=cost.seconds, peak_mb=cost.peak_mb, note=protocol)
 
 
-def _two(labels: NDArray[np.int8], scores: Scores) -> dict[str, float]:
+def two(labels: NDArray[np.int8], scores: Scores) -> dict[str, float]:
+    """Area under the ROC curve and average precision."""
     return {"auroc": auroc(labels, scores), "ap": average_precision(labels, scores)}
 
 
-def _plain_log(table: Tokens, name: str) -> EventLog:
+def plain_log(table: Tokens, name: str) -> EventLog:
+    """Rows of text columns as a log without who, what and when."""
     import polars as pl
 
     columns = [pl.col(c).alias(f"attr:{c}") for c in table.columns]

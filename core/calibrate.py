@@ -83,6 +83,39 @@ def from_reference(reference: NDArray[np.float32], *, false_positive_rate: float
     return Calibration(threshold=threshold, origin=origin, calibrated=True, centre=centre, spread=spread, reference=ordered)
 
 
+def among_many(reference: NDArray[np.float32], scores: NDArray[np.float32], *, false_share: float = 0.05) -> Calibration:
+    """Calibrate for many scores of which any may be reported: of those above the threshold, about `false_share` are expected to be normal.
+
+    Benjamini & Hochberg (1995) on conformal p-values (Bates et al. 2023); beyond the highest reference the tail goes on exponentially, as
+    it does above the references' 95th percentile. With nothing to report, the threshold is what one normal score in any of 1/`false_share`
+    such batches would pass.
+
+    >>> reference = np.linspace(0, 1, 200).astype(np.float32)
+    >>> usual, odd = reference[::4], np.array([3.0, 4.0], np.float32)
+    >>> found = among_many(reference, np.concatenate([usual, odd]))
+    >>> int((usual > found.threshold).sum()), int((odd > found.threshold).sum())
+    (0, 2)
+    """
+    ordered = np.sort(np.asarray(reference, dtype=np.float64))
+    asked = np.sort(np.asarray(scores, dtype=np.float64))[::-1]
+    n, count = len(ordered), len(asked)
+    centre, spread = robust_bulk(ordered)
+    start = float(np.quantile(ordered, 0.95))
+    over = ordered[ordered > start] - start
+    scale = max(float(over.mean()) if len(over) else spread, 1e-6 * max(1.0, abs(centre)))
+    above = n - np.searchsorted(ordered, asked, side="left")
+    chance = (1.0 + above) / (n + 1.0) * np.exp(-np.maximum(asked - ordered[-1], 0.0) / scale)
+    passing = np.flatnonzero(chance <= false_share * np.arange(1, count + 1) / count)
+    if len(passing):
+        last = int(passing[-1])
+        below = float(asked[last + 1]) if last + 1 < count else centre
+        threshold = (float(asked[last]) + max(below, centre)) / 2
+    else:
+        threshold = float(ordered[-1]) + scale * max(float(np.log(count / false_share / (n + 1.0))), 0.0)
+    origin = f"{n} held-out normal scores; about {100 * false_share:g} % of what passes is expected to be normal"
+    return Calibration(threshold=threshold, origin=origin, calibrated=True, centre=centre, spread=spread, reference=ordered)
+
+
 def from_self(scores: NDArray[np.float32], *, deviations: float = 4.0) -> Calibration:
     """Calibrate on the input itself: median + `deviations` robust standard deviations of the same scores; uncalibrated."""
     centre, spread = robust_bulk(scores)

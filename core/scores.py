@@ -117,8 +117,9 @@ class EntityScore:
 class EventScores:
     """An event log's scores: `scores` (N,) per event, ranked `entities` and `paths`, and what made each event odd.
 
-    `attribution` maps an attribute (e.g. "object given subject, operation") to its (N,) share of the score. `notes` are sentences about
-    how the scores came about that a reader should know, e.g. that there was no history.
+    `attribution` maps an attribute (e.g. "object given subject, operation") to its (N,) share of the score; `reasons` says of some
+    rows in words what made them odd (e.g. `service "dns" together with flag "S0"`), with cleaned text of the file; `notes` are remarks
+    for the person, such as what was left out; `compared` is among how many sequences the `paths` are the strangest (0: among all actors).
     """
 
     sample: str
@@ -127,7 +128,9 @@ class EventScores:
     paths: tuple[PathScore, ...] = ()
     entities: tuple[EntityScore, ...] = ()
     attribution: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    reasons: dict[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    compared: int = 0
 
     def __post_init__(self) -> None:
         _finite32(self.scores, f"scores of {self.sample!r}", 1)

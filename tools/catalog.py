@@ -270,6 +270,32 @@ ROWS: tuple[DetectorSpec, ...] = (
         paper="Dong et al., GID: efficient discovery of abnormal event sequences (CIKM 2017)",
         licence="Apache-2.0 (own code)",
     ),
+    DetectorSpec(
+        name="ape",
+        class_path="tools.events.ape:APE",
+        kind="events",
+        needs_fit=False,
+        transductive=False,
+        cost="seconds",
+        needs="embedded",
+        use="Categorical events: which two values of a row, each usual by itself, do not belong together; learned from normal events.",
+        avoid_when="odd events are alike and many and no normal log is given, or who made whom matters: rarity",
+        paper="Chen et al., Entity Embedding-based Anomaly Detection for Heterogeneous Categorical Events (IJCAI 2016)",
+        licence="Apache-2.0 (own code, from the paper)",
+    ),
+    DetectorSpec(
+        name="sequences",
+        class_path="tools.events.sequences:Sequences",
+        kind="events",
+        needs_fit=False,
+        transductive=False,
+        cost="seconds",
+        needs="embedded",
+        use="Events in order: system calls, log templates or operations of one process, session or trace that do not follow each other so.",
+        avoid_when="the order of events is chance, or there is one event per actor: rarity or ape",
+        paper="Kneser & Ney (ICASSP 1995) for the question of Forrest et al. (S&P 1996); GRU after Du et al., DeepLog (CCS 2017)",
+        licence="Apache-2.0 (own code)",
+    ),
 )
 
 

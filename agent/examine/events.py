@@ -21,14 +21,14 @@ from agent.investigation import Finding, Investigation
 from agent.reply import Panel
 from agent.severity import confidence, grade
 from agent.severity_table import SeverityTable, table_in_force
-from core.calibrate import Calibration, from_reference, from_self
+from core.calibrate import Calibration, among_many, from_reference, from_self
 from core.evidence import EventRows, Path, Whole
 from core.samples import EventLog
 from core.scores import EntityScore, EventScores, PathScore
 from tools.events.wording import sure_deed
 
 FALSE_POSITIVE_RATE = 0.05
-"""Single events are only counted with it; the decision is about chains."""
+"""Where chains decide, single events are only counted with it; else it is the share of reported events that may be normal."""
 SELF_DEVIATIONS = 4.0
 FAMILY_RATE = 0.05
 """Chance of any chain passing in a log whose chains are all normal."""
@@ -58,7 +58,7 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
             "events": len(scores.scores), "flagged": int(flagged.sum()), "flagged_percent": round(100 * float(flagged.mean()), 3),
             "actors": actors, "findings": sum(f.abnormal for f in findings), "subjects": log.table["subject"].n_unique(),
             "operations": log.table["operation"].n_unique(), "roles": dict(log.roles), "epoch_s": log.epoch_s,
-            "normal_logs": run.n_normal, "end_s": _last(log), "calibrated": calibration.calibrated,
+            "normal_logs": run.n_normal, "end_s": _last(log), "calibrated": calibration.calibrated, "remarks": list(scores.notes),
         },
     )  # fmt: skip
     return Investigation(
@@ -70,17 +70,29 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
 
 def _calibration(run: Run, scores: EventScores) -> Calibration:
     reference = run.detector.reference_scores() if run.n_normal else np.empty(0, np.float32)
-    if len(reference):
+    if len(reference) and not scores.paths:  # rows or actors are reported, and there are many of them
+        found = among_many(reference, scores.scores, false_share=FALSE_POSITIVE_RATE)
+    elif len(reference):
         found = from_reference(reference, false_positive_rate=FALSE_POSITIVE_RATE)
     else:
         found = from_self(scores.scores, deviations=SELF_DEVIATIONS)
     return replace(found, origin=f"for single events, {found.origin}")
 
 
-def chain_bound(run: Run, log: EventLog) -> Calibration:
-    """The score a chain must pass: the family-wise bound over all actors of the log, in standard deviations of normal events."""
+def chain_bound(run: Run, log: EventLog, compared: int = 0) -> Calibration:
+    """The score a chain must pass: the family-wise bound over all actors of the log, in standard deviations of normal events.
+
+    With `compared`, the same over so many sequences.
+    """
     from scipy.stats import norm
 
+    if compared:
+        against = "held-out normal sequences" if run.n_normal else "this log's own sequences"
+        return Calibration(
+            threshold=round(float(norm.isf(FAMILY_RATE / compared)), 2), calibrated=bool(run.n_normal), centre=0.0, spread=1.0,
+            origin=f"for sequences, standard deviations above {against}; {100 * FAMILY_RATE:g} % chance over all {compared} sequences",
+            reference=np.empty(0),
+        )  # fmt: skip
     actors = log.table["subject_id" if "subject_id" in log.table.columns else "subject"].n_unique()
     against = "held-out normal events" if run.n_normal else "this log's own events"
     return Calibration(
@@ -95,7 +107,7 @@ class _Teller:
 
     def __init__(self, run: Run, log: EventLog, scores: EventScores, calibration: Calibration, table: SeverityTable) -> None:
         self.run, self.log, self.scores, self.calibration, self.table = run, log, scores, calibration, table
-        self.bound = chain_bound(run, log)
+        self.bound = chain_bound(run, log, scores.compared)
         self.index = {int(row): i for i, row in enumerate(scores.rows)}
 
     def findings(self) -> list[Finding]:
@@ -103,7 +115,9 @@ class _Teller:
         chains = _distinct(self.scores.paths)[:MOST_PATHS]
         found = [self.chain(path, rank) for rank, path in enumerate(chains, start=1)]
         told = {entity for path in chains for entity in path.entities}
-        others = [entity for entity in self.scores.entities if entity.entity not in told][:MOST_ENTITIES]
+        others = [entity for entity in self.scores.entities if entity.entity not in told and not self.scores.compared][
+            :MOST_ENTITIES
+        ]
         found += [self.actor(entity, rank, decides=not chains) for rank, entity in enumerate(others, start=1)]
         if not found:
             top = np.argsort(-self.scores.scores, kind="stable")[:MOST_ROWS]
@@ -114,10 +128,13 @@ class _Teller:
         """A chain of actors with its steps in order."""
         steps = [[row, _seconds(self.log, self.index[row]), said] for row, said in zip(path.rows, path.steps, strict=False)]
         begun = self._begun(path.rows)
-        facts = {"what": "chain", "rank": rank, "entities": list(path.entities), **self._times(path.rows[begun:]), "did": steps,
-                 "hangs_on": begun, **self._after(path.rows[begun:])}  # fmt: skip
+        alone = len(path.entities) == 1
+        facts = {
+            "what": "sequence" if alone else "chain", "rank": rank, "entities": list(path.entities), **self._times(path.rows[begun:]),
+            "did": steps, "hangs_on": begun, **self._after(path.rows[begun:]),
+        }  # fmt: skip
         locus = Path(sample=self.log.name, entities=path.entities, rows=tuple(path.rows[:ROWS_KEPT]))
-        label = f"suspicious chain ending in {path.entities[-1]}"
+        label = f"unusual course of events in {path.entities[0]}" if alone else f"suspicious chain ending in {path.entities[-1]}"
         return self._finding(locus, facts, path.rows, path.score, self.bound, label)
 
     def actor(self, entity: EntityScore, rank: int, *, decides: bool) -> Finding:
@@ -143,8 +160,14 @@ class _Teller:
         return {
             "first_s": min(times, default=None), "last_s": max(times, default=None), "epoch_s": self.log.epoch_s,
             "first_row": min(rows, default=None), "n_rows": len(rows),
-            "odd_attribute": max(odd, key=lambda name: odd[name]) if odd else "",
+            "odd_attribute": max(odd, key=lambda name: odd[name]) if odd else "", "because": self._because(rows),
         }  # fmt: skip
+
+    def _because(self, rows: Sequence[int]) -> str:
+        """What the detector says made the strangest of some rows odd."""
+        told = [row for row in rows if row in self.scores.reasons and row in self.index]
+        worst = max(told, key=lambda row: float(self.scores.scores[self.index[row]]), default=None)
+        return "" if worst is None else self.scores.reasons[worst]
 
     def _begun(self, rows: Sequence[int]) -> int:
         """How many leading links of a chain are ordinary parentage: not rare themselves, and long before the link that follows.

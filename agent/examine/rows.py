@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from core.samples import EventLog
-from tools.events.wording import FULL, SECRETS, Deed, reads_memory, step, sure_deed
+from core.samples import EVENT_ROLES, EventLog
+from tools.events.wording import FULL, SECRETS, Deed, clean, reads_memory, step, sure_deed
 
 _HARM: dict[Deed, tuple[float, str]] = {
     "inject": (75.0, "; code was injected into another process"),
@@ -17,6 +17,8 @@ _HARM: dict[Deed, tuple[float, str]] = {
     "connect": (45.0, "; it opened a network connection"),
     "write": (40.0, "; it wrote files"),
 }
+VALUES_SAID = 12
+"""Columns of a plain table that are told of a row."""
 READ = (80.0, "; the memory that holds log-on secrets was opened")
 OPENED = (50.0, "; the process that holds log-on secrets was opened, with which right the log does not say")
 """Lowest severity scores of suspicious deeds, however slightly they pass the threshold, and the reason in words."""
@@ -33,7 +35,24 @@ def say_row(log: EventLog, index: int) -> str:
     operation, subject, thing, detail, kind = (
         _text(log, index, c) for c in ("operation", "subject", "object", "detail", "object_type")
     )
+    if log.attributes and sum(text.strip() != "" for text in (operation, subject, thing)) < 2:
+        return _values(log, index)
     return step(operation, subject, thing, detail, kind, limit=FULL)
+
+
+def _values(log: EventLog, index: int) -> str:
+    """A row of a table that does not say who did what: its columns and what they hold.
+
+    >>> import polars as pl
+    >>> log = EventLog(name="t", roles={"operation": "proto"}, table=pl.DataFrame({"row": [1], "time_s": [0.0], "subject": [""],
+    ...     "operation": ["tcp"], "object": [""], "attr:flag": ["S0"], "attr:bytes": [None]}))
+    >>> say_row(log, 0)
+    'proto "tcp", flag "S0"'
+    """
+    columns = [(log.roles.get(role, role), _text(log, index, role)) for role in EVENT_ROLES]
+    columns += [(column[5:], _text(log, index, column)) for column in log.attributes]
+    said = [f'{clean(called, 40)} "{clean(text, 80)}"' for called, text in columns if text.strip()]
+    return ", ".join(said[:VALUES_SAID]) + (f" and {len(said) - VALUES_SAID} more" if len(said) > VALUES_SAID else "")
 
 
 def deeds_of(log: EventLog, indices: Sequence[int]) -> tuple[str, ...]:

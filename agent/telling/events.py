@@ -19,6 +19,8 @@ def subject_of(finding: Finding) -> str:
         return name(facts["entity"])
     if facts["what"] == "row":
         return f"row {facts['row']}"
+    if facts["what"] == "sequence":
+        return name(facts["entities"][0])
     return " → ".join(name(short(entity)) for entity in facts["entities"])
 
 
@@ -27,7 +29,7 @@ def headline(inv: Investigation) -> str:
     strongest = inv.findings[0]
     found = int(fact_number(inv.survey.facts, "findings"))
     events = int(fact_number(inv.survey.facts, "events"))
-    kind = {"chain": "chain", "entity": "actor", "row": "row"}[str(strongest.evidence.facts["what"])]
+    kind = {"chain": "chain", "sequence": "sequence", "entity": "actor", "row": "row"}[str(strongest.evidence.facts["what"])]
     return (
         f"**The most suspicious {kind} in {name(inv.survey.locus.sample)} is {subject_of(strongest)}**; among {number(events)} events "
         f"{count(found, 'finding passes', 'findings pass')} the threshold {cite(inv.survey, strongest.evidence)}."
@@ -38,7 +40,7 @@ def nothing(inv: Investigation) -> str:
     """No event is rare enough."""
     facts = inv.survey.facts
     strongest = (
-        f" The strongest {'chain' if inv.findings[0].evidence.facts['what'] == 'chain' else 'finding'} scores "
+        f" The strongest {what if (what := inv.findings[0].evidence.facts['what']) in ('chain', 'sequence') else 'finding'} scores "
         if inv.findings
         else ""
     )
@@ -108,10 +110,12 @@ def why(finding: Finding) -> str:
     evidence = finding.evidence
     facts: Any = evidence.facts
     odd = f"; the odd part is {facts['odd_attribute']}" if facts.get("odd_attribute") else ""
+    odd = f"; the odd part is {quote(facts['because'])}" if facts.get("because") else odd
     against = "the logs given as normal" if evidence.calibrated else "the rest of this log"
-    what = {"chain": "As a chain it", "entity": "Its rarest event"}.get(str(facts["what"]), "It")
+    what = {"chain": "As a chain it", "sequence": "As a sequence it", "entity": "Its rarest event"}.get(str(facts["what"]), "It")
+    unusual = "such a course of events hardly occurs" if facts["what"] == "sequence" else "such combinations hardly occur"
     return (
-        f"{subject_of(finding)}: such combinations hardly occur in {against}{odd}. It did: {_did(facts)}. {what} scores "
+        f"{subject_of(finding)}: {unusual} in {against}{odd}. It did: {_did(facts)}. {what} scores "
         f"{number(evidence.score or 0.0)} against a threshold of {number(evidence.threshold or 0.0)} "
         f"({evidence.threshold_origin}) {cite(evidence)}."
     )

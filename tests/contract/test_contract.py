@@ -27,6 +27,7 @@ FAST = {
     "lagovad": {"side": 64, "flow_side": 64, "steps": 12, "width": 16},
     "mil_ranking": {"side": 64, "flow_side": 64, "steps": 60},
     "trip_llm": {"window": 24, "patches": (4, 8), "stride": 4, "updates": 20, "rate": 3e-3, "layers": 1},
+    "ape": {"steps": 60},
     "state": {"side": 128, "flow_side": 128, "width": 4, "steps": 30, "batch": 4},
 }
 """Constructor values that make a detector small; an unknown detector or argument fails."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.calibrate import from_majority
+from core.calibrate import among_many, from_majority
 
 SPREAD = 0.05
 
@@ -47,3 +47,26 @@ def test_the_smallest_batches_have_a_threshold(scores):
     found = from_majority(np.array(scores, np.float32), usual_spread=SPREAD)
     assert np.isfinite(found.threshold)
     assert found.threshold > max(scores)
+
+
+def test_among_many_lets_few_normal_ones_through_and_finds_both_few_and_many():
+    rng = np.random.default_rng(0)
+    reference = rng.exponential(1.0, 2_000).astype(np.float32)
+    alarms = [
+        int((calm > among_many(reference, calm).threshold).sum()) for calm in rng.exponential(1.0, (200, 500)).astype(np.float32)
+    ]
+    assert np.mean(np.array(alarms) > 0) < 0.15  # 5 % is meant, by an estimated tail
+    one = np.append(rng.exponential(1.0, 500), 30.0).astype(np.float32)
+    found = among_many(reference, one)
+    assert (one > found.threshold).nonzero()[0].tolist() == [500]
+    many = np.concatenate([rng.exponential(1.0, 500), 8.0 + rng.exponential(1.0, 500)]).astype(np.float32)
+    found = among_many(reference, many)
+    caught = many > found.threshold
+    assert caught[500:].mean() > 0.95
+    assert caught[:500].sum() < 0.1 * caught.sum()
+
+
+def test_among_many_takes_constant_references_and_single_scores():
+    flat = np.zeros(50, np.float32)
+    assert among_many(flat, flat).threshold >= 0.0
+    assert (np.array([5.0]) > among_many(flat, np.array([5.0], np.float32)).threshold).all()

@@ -26,13 +26,13 @@ COLUMNS = ("s0", "s1", "s2", "op", "o0", "o1", "o2")
 _SOURCES = {"subject": ("s0", "s1", "s2"), "operation": ("op",), "object": ("o0", "o1", "o2")}
 _MINUTE_S = 60.0
 
-_ANSWERS = frozenset(
+ANSWERS = frozenset(
     {"label", "labels", "is_anomaly", "anomaly", "attack", "attack_cat", "attack_category", "malicious", "is_attack", "category",
      "class", "target", "ground_truth", "key", "harness", "rule", "difficulty", "scenario"}
 )  # fmt: skip
 """Columns that are answers rather than observations; never looked at unless the person names them."""
 
-_MAX_COLUMNS = 40
+MAX_COLUMNS = 40
 
 
 @dataclass
@@ -109,13 +109,7 @@ def prepare(table: pl.DataFrame, vocabulary: Vocabulary, *, grow: bool) -> Prepa
     per_value: dict[str, tuple[Codes, Codes]] = {}
     for source, columns in _SOURCES.items():
         values = table[source].cast(pl.String).fill_null("") if source in table.columns else pl.Series([""] * table.height)
-        tokens = token_table(values).with_columns(
-            pl.col("exact").alias("0"), pl.col("class").alias("1"), pl.col("type").alias("2")
-        )
-        numbered = tokens.with_row_index("number").select("value", "number")
-        number = (
-            pl.DataFrame({"value": values}).join(numbered, on="value", how="left", maintain_order="left")["number"].to_numpy()
-        ).astype(np.int64)
+        number, tokens = numbered_tokens(values)
         raw.append(number)
         for level, column in enumerate(columns):
             per_value[column] = (number, vocabulary.encode(column, tokens[LEVELS[level]], grow=grow))
@@ -144,6 +138,16 @@ def prepare(table: pl.DataFrame, vocabulary: Vocabulary, *, grow: bool) -> Prepa
     )  # fmt: skip
 
 
+def numbered_tokens(values: pl.Series) -> tuple[Codes, pl.DataFrame]:
+    """Number (N,) of each value's row in the table of tokens of the distinct values (`tools.events.tokens.token_table`)."""
+    import polars as pl
+
+    tokens = token_table(values)
+    numbered = tokens.with_row_index("number").select("value", "number")
+    found = pl.DataFrame({"value": values}).join(numbered, on="value", how="left", maintain_order="left")["number"]
+    return found.to_numpy().astype(np.int64), tokens
+
+
 def _voters(table: pl.DataFrame, actors: lineage.Actors, time_s: NDArray[np.float64]) -> Codes:
     import polars as pl
 
@@ -166,6 +170,11 @@ def merge(parts: Sequence[Units]) -> Units:
     )
 
 
+def few_of(events: int) -> int:
+    """How many different values a column of that many events may have and still say what is usual."""
+    return max(50, events // 20)
+
+
 def plain_columns(log: EventLog, attributes: Sequence[str]) -> tuple[str, ...]:
     """Columns to judge in pairs where the log has no who–did–what structure; () where it has.
 
@@ -178,6 +187,7 @@ def plain_columns(log: EventLog, attributes: Sequence[str]) -> tuple[str, ...]:
         return ()
     if named:
         return (*informative, *named)
-    few = max(50, table.height // 20)
-    others = [c for c in log.attributes if c[5:].strip().lower() not in _ANSWERS and 1 < table[c].n_unique() <= few]
-    return tuple([*informative, *others][:_MAX_COLUMNS]) if others else ()
+    others = [
+        c for c in log.attributes if c[5:].strip().lower() not in ANSWERS and 1 < table[c].n_unique() <= few_of(table.height)
+    ]
+    return tuple([*informative, *others][:MAX_COLUMNS]) if others else ()
