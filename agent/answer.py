@@ -25,6 +25,7 @@ MOST_LISTED = 25
 MOST_EXPLAINED = 3
 """Findings per source whose whole account is told; all photos'."""
 MOST_TOUCHED = 5
+LONGEST_REMARK = 200
 MOST_SOURCES = 5
 """Sources told in one answer; of more, the worst."""
 
@@ -260,7 +261,7 @@ def method(inv: Investigation) -> str:
         said += f" Columns read: {listed([f'{role} from {name(column)}' for role, column in list(roles.items())[:6]])} {cite(inv.survey)}."
     remarks = inv.survey.facts.get("remarks")
     if isinstance(remarks, list | tuple) and remarks:
-        said += f" It remarks: {listed([name(remark) for remark in remarks[:3]])} {cite(inv.survey)}."
+        said += f" It remarks: {listed([name(str(remark).rstrip('.'), LONGEST_REMARK) for remark in remarks[:3]])} {cite(inv.survey)}."
     return f"_{said}_"
 
 

@@ -17,8 +17,8 @@ def cite(*evidence: Evidence) -> str:
     return "[" + ", ".join(dict.fromkeys(item.id for item in evidence)) + "]"
 
 
-def name(text: object) -> str:
-    """Text from a file, in backticks: one line, no markup of its own, cut when long.
+def name(text: object, most: int = LONGEST_NAME) -> str:
+    """Text from a file, in backticks: one line, no markup of its own, cut when longer than `most` characters.
 
     >>> name("tile_04.jpg")
     '`tile_04.jpg`'
@@ -26,7 +26,7 @@ def name(text: object) -> str:
     "`a'b # c`"
     """
     plain = " ".join(str(text).replace("`", "'").split())
-    return f"`{plain}`" if len(plain) <= LONGEST_NAME else f"`{plain[:LONGEST_NAME].rstrip()}`…"
+    return f"`{plain}`" if len(plain) <= most else f"`{plain[:most].rstrip()}`…"
 
 
 def number(value: float) -> str:

@@ -13,7 +13,7 @@ their share is ever shown. A set was blind until the next one came: `first` and 
 blind ones by others each (the `fifth` then judged by yet another), `own` (notes, typos, jargon) by those who mend the grammar.
 `seventh` and `eighth` are the two halves of a set drawn at random from those video questions, and written in their manner for the others;
 it was annotated twice, independently, and where the answer was in neither list, whether it answers what was asked was judged a third
-time, blind to the lists and among swapped answers, of which 11 of 12 were found out. Before that judgement `eighth` reached .897.
+time, blind to the lists and among swapped answers, of which 11 of 12 were found out. Before that judgement `eighth` reached .893.
 """
 
 from __future__ import annotations
