@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.archive import load_arrays, save_arrays
-from core.detector import parameters, require_batch
+from core.detector import parameters
 from core.errors import BadInput, NotFitted
 from core.samples import Sample, Series
 from core.scores import PointScores
@@ -25,11 +25,12 @@ from core.settings import limits
 from tools.catalog import ROWS
 from tools.series.ensemble_stream import EnsembleStream
 from tools.series.excess import Normality
+from tools.series.given import arranged, require_series
 from tools.series.members import MEMBERS, STREAMED, Member, Plan
 from tools.series.model import choose_window, shifted_energy
 from tools.series.surprise import Surprise
 from tools.series.views import Learned, Seen, View, learn_view, seen_against, seen_against_itself
-from tools.series.window_pca import SHIFTED, arranged
+from tools.series.window_pca import SHIFTED
 from tools.series.windows import Scale
 
 LEAST_ITSELF = 400
@@ -106,7 +107,7 @@ class SeriesEnsemble:
         Raises:
             BadInput: nothing given, channels differ among the series, or too few rows.
         """
-        series = self._checked(normal)
+        series = require_series(normal, self.spec.name)
         channels = series[0].channels
         values = [arranged(s, channels, f"series {series[0].name!r}") for s in series]
         self._steps = choose_window(values, self.window)
@@ -126,7 +127,7 @@ class SeriesEnsemble:
         Raises:
             BadInput: nothing given, or the channels are not the fitted ones.
         """
-        return [self._score(series) for series in self._checked(batch)]
+        return [self._score(series) for series in require_series(batch, self.spec.name)]
 
     def shifted_channels(self, series: Series) -> list[tuple[str, float]]:
         """Channels that differ from the normal data throughout a long series: name and typical residual ÷ its normal level.
@@ -138,7 +139,7 @@ class SeriesEnsemble:
         """
         if self._view is None or "patterns" not in self.members:
             return []
-        values = arranged(self._checked([series])[0], self._channels, "the normal data")
+        values = arranged(require_series([series], self.spec.name)[0], self._channels, "the normal data")
         plan, learned = self._plan(self._steps), self._view.learned["patterns"]
         ratios = shifted_energy(
             values, self._view.scale, learned.normality, lambda z: MEMBERS["patterns"].energy(z, learned.state, plan),
@@ -209,14 +210,6 @@ class SeriesEnsemble:
 
     def _plan(self, window: int) -> Plan:
         return Plan(window=window, components=self.components, explained=self.explained, bound=self.bound, seed=self.seed)
-
-    def _checked(self, batch: Sequence[Sample]) -> list[Series]:
-        require_batch(batch, Series, self.spec.name)
-        series = [s for s in batch if isinstance(s, Series)]
-        for s in series:
-            if np.isnan(s.values).all():
-                raise BadInput(f"series {s.name!r}: expected readings, got none: every value is missing.")
-        return series
 
     def _score(self, series: Series) -> PointScores:
         seen: Seen | None = None

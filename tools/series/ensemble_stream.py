@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import BadInput
 from tools.series.excess import Normality, combine, lift, trailing_excess
 from tools.series.forecast import LAGS
+from tools.series.given import require_rows
 from tools.series.members import Member, Plan
 from tools.series.model import MISSING_ENERGY, prepare
 from tools.series.views import View
@@ -91,12 +91,7 @@ class EnsembleStream:
         Raises:
             BadInput: wrong shape or dtype, or infinite values.
         """
-        width = len(self._names)
-        if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.shape[1] != width or rows.dtype != np.float32:
-            got = f"{rows.dtype.name} of shape {rows.shape}" if isinstance(rows, np.ndarray) else type(rows).__name__
-            raise BadInput(f"stream: expected rows of shape ·×{width} of float32, got {got}.")
-        if np.isinf(rows).any():
-            raise BadInput("stream: expected finite values or NaN for missing ones, got infinity.")
+        require_rows(rows, len(self._names))
         return self._joined([part for a in range(0, len(rows), MOST_ROWS) for part in self._take(rows[a : a + MOST_ROWS])])
 
     def finish(self) -> StreamSurprises:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import BadInput
 from tools.series.excess import channel_excess, combine, lift
+from tools.series.given import require_rows
 from tools.series.model import MISSING_ENERGY, Model, Settings, prepare
 from tools.series.windows import residual_energy
 
@@ -69,12 +69,7 @@ class SeriesStream:
         Raises:
             BadInput: wrong shape or dtype, or infinite values.
         """
-        width = len(self._names)
-        if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.shape[1] != width or rows.dtype != np.float32:
-            got = f"{rows.dtype.name} of shape {rows.shape}" if isinstance(rows, np.ndarray) else type(rows).__name__
-            raise BadInput(f"stream: expected rows of shape ·×{width} of float32, got {got}.")
-        if np.isinf(rows).any():
-            raise BadInput("stream: expected finite values or NaN for missing ones, got infinity.")
+        require_rows(rows, len(self._names))
         parts = [self._take(rows[a : a + MOST_ROWS]) for a in range(0, len(rows), MOST_ROWS)]
         return self._joined(parts)
 

@@ -29,16 +29,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.archive import load_arrays, save_arrays
-from core.detector import DetectorSpec, parameters, require_batch
+from core.detector import DetectorSpec, parameters
 from core.errors import BadInput, NotFitted
 from core.samples import Sample, Series
 from core.scores import PointScores
 from core.settings import limits
 from models.trip_shape import Shape
 from tools.catalog import ROWS
+from tools.series.given import arranged, require_series
 from tools.series.model import MISSING_ENERGY, prepare, stretches
 from tools.series.overlaps import BLOCK_NUMBERS, RULES, Rule, Windowing, step_errors
-from tools.series.window_pca import arranged
 from tools.series.windows import Scale, measure_scale
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class TripLLM:
         """
         from models.trip_training import train_trip
 
-        series = self._checked(normal)
+        series = require_series(normal, self.spec.name)
         channels = series[0].channels
         if len(channels) > MOST_CHANNELS:
             raise BadInput(
@@ -172,7 +172,7 @@ class TripLLM:
             NotFitted: `fit` was not called.
             BadInput: nothing given, or the channels are not the fitted ones.
         """
-        series = self._checked(batch)
+        series = require_series(batch, self.spec.name)
         if self._network is None:
             raise NotFitted.of(self.spec.name)
         return [self._score(one) for one in series]
@@ -317,14 +317,6 @@ class TripLLM:
         shape = Shape(channels=channels, window=self.window, patches=self.patches, stride=self.stride)
         body = open_body(self.body, layers=self.layers, free_norms=self.free_norms, device=self.device, seed=self.seed)
         return TripNetwork(shape, body, seed=self.seed).to(place(self.device).device)
-
-    def _checked(self, batch: Sequence[Sample]) -> list[Series]:
-        require_batch(batch, Series, self.spec.name)
-        series = [s for s in batch if isinstance(s, Series)]
-        for s in series:
-            if np.isnan(s.values).all():
-                raise BadInput(f"series {s.name!r}: expected readings, got none: every value is missing.")
-        return series
 
 
 def _cuts(lengths: Sequence[int], window: int) -> list[int]:

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.archive import load_arrays, save_arrays
-from core.detector import parameters, require_batch
+from core.detector import parameters
 from core.errors import BadInput, NotFitted
 from core.samples import Sample, Series
 from core.scores import PointScores
 from core.settings import limits
 from tools.catalog import ROWS
 from tools.series.excess import Normality
+from tools.series.given import arranged, require_series
 from tools.series.model import Model, Settings, View, learn_from_itself, learn_from_normal, score_values, shifted
 from tools.series.shapes import Shapes
 from tools.series.stream import SeriesStream
@@ -101,7 +102,7 @@ class WindowPCA:
         Raises:
             BadInput: nothing given, channels differ among the series, or too few rows.
         """
-        series = self._checked(normal)
+        series = require_series(normal, self.spec.name)
         channels = series[0].channels
         values = [arranged(s, channels, f"series {series[0].name!r}") for s in series]
         self._model, self._reference = learn_from_normal(values, self._settings, causal=self.causal)
@@ -114,7 +115,7 @@ class WindowPCA:
         Raises:
             BadInput: nothing given, or the channels are not the fitted ones.
         """
-        return [self._score(series) for series in self._checked(batch)]
+        return [self._score(series) for series in require_series(batch, self.spec.name)]
 
     def shifted_channels(self, series: Series) -> list[tuple[str, float]]:
         """Channels that differ from the normal data throughout a long series: name and typical residual ÷ its normal level.
@@ -127,7 +128,7 @@ class WindowPCA:
         """
         if self._model is None:
             return []
-        values = arranged(self._checked([series])[0], self._channels, "the normal data")
+        values = arranged(require_series([series], self.spec.name)[0], self._channels, "the normal data")
         ratios = shifted(values, self._model, self._settings)
         order = np.argsort(-ratios, kind="stable")
         return [(self._channels[i], float(ratios[i])) for i in order if ratios[i] >= SHIFTED]
@@ -207,14 +208,6 @@ class WindowPCA:
             shapes=self.shapes,
         )
 
-    def _checked(self, batch: Sequence[Sample]) -> list[Series]:
-        require_batch(batch, Series, self.spec.name)
-        series = [s for s in batch if isinstance(s, Series)]
-        for s in series:
-            if np.isnan(s.values).all():
-                raise BadInput(f"series {s.name!r}: expected readings, got none: every value is missing.")
-        return series
-
     def _score(self, series: Series) -> PointScores:
         if self._model is not None:
             values = arranged(series, self._channels, "the normal data")
@@ -235,26 +228,3 @@ class WindowPCA:
             return learn_from_itself(series.values, self._settings, causal=self.causal)
         except BadInput as error:
             raise BadInput(f"series {series.name!r}: {error}") from error
-
-
-def arranged(series: Series, channels: tuple[str, ...], whose: str) -> NDArray[np.float32]:
-    """The values with columns in the order of `channels`.
-
-    Raises:
-        BadInput: a channel is missing, extra, or ambiguous.
-    """
-    if series.channels == channels:
-        return series.values
-    missing = [c for c in channels if c not in series.channels]
-    extra = [c for c in series.channels if c not in channels]
-    if missing or extra or len(set(channels)) != len(series.channels):
-        said = "; ".join(
-            f"{what} {', '.join(map(repr, names[:5]))}{' …' if len(names) > 5 else ''}"
-            for what, names in (("lacks", missing), ("also has", extra))
-            if names
-        )
-        raise BadInput(
-            f"series {series.name!r}: expected the {len(channels)} channels of {whose}, got {len(series.channels)}"
-            f"{': it ' + said if said else ' with repeated names'}. Choose the same channels, or score it without normal data."
-        )
-    return series.values[:, [series.channels.index(c) for c in channels]]
