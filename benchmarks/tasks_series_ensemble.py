@@ -135,8 +135,8 @@ def _metric_speed() -> Iterator[Row]:
     metrics, note = {"pate": ours, "milliseconds": 1000 * cost.seconds}, ""
     try:
         from pate.PATE_metric import PATE
-    except ImportError:
-        note = "the package PATE is not installed, so the ratio of times is not measured here"
+    except ImportError as error:
+        note = f"the package PATE cannot be used here ({error}), so the ratio of times is not measured"
         print(f"series_ensemble: {note}")
     else:
         with measured() as theirs:

@@ -12,8 +12,9 @@ The sets in LOOKED_AT may be read to improve the grammar, and `benchmarks/readin
 their share is ever shown. A set was blind until the next one came: `first` and `second` were written together, `third`, `fourth` and the
 blind ones by others each (the `fifth` then judged by yet another), `own` (notes, typos, jargon) by those who mend the grammar.
 `seventh` and `eighth` are the two halves of a set drawn at random from those video questions, and written in their manner for the others;
-it was annotated twice, independently, and where the answer was in neither list, whether it answers what was asked was judged a third
-time, blind to the lists and among swapped answers, of which 11 of 12 were found out. Before that judgement `eighth` reached .893.
+it was annotated twice, independently; by these lists `eighth` reached .893. Where the answer was in neither list, whether it answers what
+was asked was judged a third time, blind to the lists and among swapped answers, of which 11 of 12 were found out: .951. Only refusals were
+appealed, and 1 of 20 answers that the lists accept was judged not to answer, so .951 is an upper bound.
 """
 
 from __future__ import annotations

@@ -6,13 +6,13 @@ import pathlib
 import numpy as np
 import polars as pl
 import pytest
+from office_log import ATTACK, attacked, make, office
 from scipy.stats import boxcox
 
 from benchmarks.event_sets import DEVELOPMENT, as_log, read_capture
 from benchmarks.injected_chains import benign, found_among, inject
 from core.errors import BadInput, NotFitted
 from core.samples import EventLog
-from tests.unit.test_rarity import ATTACK, attacked, make, office
 from tools.events.acts import TYPES
 from tools.events.factors import FACTORS
 from tools.events.flows import compact

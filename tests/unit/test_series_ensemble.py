@@ -129,7 +129,7 @@ def test_a_stream_says_the_same_however_it_is_cut_and_forgets():
     for size in (1, 37, 1000):
         again, stream = streamed(size)
         np.testing.assert_allclose(again, whole, rtol=1e-3, atol=1e-4)
-    assert len(stream._z) <= 2 * detector.window
+    assert len(stream._waiting) <= 2 * detector.window
     assert auroc(labels, whole) > 0.95
 
 

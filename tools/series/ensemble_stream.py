@@ -18,8 +18,9 @@ from tools.series.excess import Normality, combine, lift, trailing_excess
 from tools.series.forecast import LAGS
 from tools.series.given import require_rows
 from tools.series.members import Member, Plan
-from tools.series.model import MISSING_ENERGY, prepare
+from tools.series.model import MISSING_ENERGY
 from tools.series.views import View
+from tools.series.waiting import Waiting
 
 Array = NDArray[np.float32]
 
@@ -76,12 +77,8 @@ class EnsembleStream:
         self.delay = max(member.ahead(plan) for member in members)
         """Steps between a row and its final surprise."""
         self._margin = max(self.delay, LAGS)
-        self._done = self._behind = 0
-        self._last = np.full(width, np.nan, np.float32)
-        self._since = np.zeros(width, np.int64)
-        self._z = np.empty((0, width), np.float32)
-        self._silent = np.empty((0, width), bool)
-        self._idle = np.empty(0, bool)
+        self._done = 0
+        self._waiting = Waiting(view.scale, window=plan.window, clip=clip, width=width)
         self._following = {m.name: _Following(view.learned[m.name].normality, width) for m in members}
         self._told: set[int] = set()
 
@@ -96,39 +93,30 @@ class EnsembleStream:
 
     def finish(self) -> StreamSurprises:
         """Return the surprises of the last steps, whose windows end with the data."""
-        return self._joined(self._emit(len(self._z)))
+        return self._joined(self._emit(len(self._waiting)))
 
     def _take(self, rows: Array) -> list[StreamSurprises]:
-        prepared = prepare(rows, self._view.scale, window=self._plan.window, clip=self._clip, last=self._last, since=self._since)
-        self._since = prepared.since
-        seen = ~np.isnan(rows)
-        newest = len(rows) - 1 - np.argmax(seen[::-1], axis=0)
-        self._last = np.where(seen.any(axis=0), rows[newest, np.arange(rows.shape[1])], self._last)
-        self._z = np.concatenate([self._z, prepared.z])
-        self._silent = np.concatenate([self._silent, prepared.silent])
-        self._idle = np.concatenate([self._idle, prepared.idle])
-        return self._emit(len(self._z) - self.delay)
+        self._waiting.take(rows)
+        return self._emit(len(self._waiting) - self.delay)
 
     def _emit(self, stop: int) -> list[StreamSurprises]:
         """Score the buffered steps [behind, stop) and forget what no later step needs."""
-        start = self._behind
+        start = self._waiting.behind
         if stop <= start:
             return []
-        silent, idle = self._silent[start:stop], self._idle[start:stop]
+        silent, idle = self._waiting.silent[start:stop], self._waiting.idle[start:stop]
         scores = np.zeros(stop - start, np.float64)
         shares = np.zeros(silent.shape, np.float32)
         for member in self._members:
             learned = self._view.learned[member.name]
-            energy = member.energy(self._z, learned.state, self._plan)[start:stop]
+            energy = member.energy(self._waiting.z, learned.state, self._plan)[start:stop]
             energy[silent] = np.maximum(energy[silent], MISSING_ENERGY)
             raw, parts = combine(self._following[member.name].excess(energy, idle, self._done))
             surprise = learned.trailing(raw)
             scores += surprise / len(self._members)
             shares += parts * (surprise / np.maximum(raw, 1e-12) / len(self._members))[:, None]
         scores[idle], shares[idle] = 0.0, 0.0
-        keep_from = max(0, stop - self._margin)
-        self._z, self._silent, self._idle = self._z[keep_from:], self._silent[keep_from:], self._idle[keep_from:]
-        self._behind = stop - keep_from
+        self._waiting.forget(stop, self._margin)
         first = self._done
         self._done += stop - start
         return [

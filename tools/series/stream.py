@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from tools.series.excess import channel_excess, combine, lift
 from tools.series.given import require_rows
-from tools.series.model import MISSING_ENERGY, Model, Settings, prepare
+from tools.series.model import MISSING_ENERGY, Model, Settings
+from tools.series.waiting import Waiting
 from tools.series.windows import residual_energy
 
 MOST_ROWS = 4_096
@@ -50,12 +51,7 @@ class SeriesStream:
         self._model, self._settings, self._names = model, settings, channels
         self._done = 0
         width = len(channels)
-        self._last = np.full(width, np.nan, np.float32)
-        self._since = np.zeros(width, np.int64)
-        self._z = np.empty((0, width), np.float32)
-        self._silent = np.empty((0, width), bool)
-        self._idle = np.empty(0, bool)
-        self._behind = 0
+        self._waiting = Waiting(model.scale, window=model.basis.window, clip=settings.clip, width=width)
         self._lifted = np.empty((0, width), np.float64)
 
     @property
@@ -75,32 +71,22 @@ class SeriesStream:
 
     def finish(self) -> StreamScores:
         """Return the scores of the last steps, whose windows end with the data."""
-        if len(self._z) == self._behind:
+        if len(self._waiting) == self._waiting.behind:
             return self._joined([])
-        return self._emit(len(self._z))
+        return self._emit(len(self._waiting))
 
     def _take(self, rows: NDArray[np.float32]) -> StreamScores:
-        model = self._model
-        prepared = prepare(
-            rows, model.scale, window=model.basis.window, clip=self._settings.clip, last=self._last, since=self._since
-        )
-        self._since = prepared.since
-        seen = ~np.isnan(rows)
-        newest = len(rows) - 1 - np.argmax(seen[::-1], axis=0)
-        self._last = np.where(seen.any(axis=0), rows[newest, np.arange(rows.shape[1])], self._last)
-        self._z = np.concatenate([self._z, prepared.z])
-        self._silent = np.concatenate([self._silent, prepared.silent])
-        self._idle = np.concatenate([self._idle, prepared.idle])
-        return self._emit(len(self._z) - self.delay)
+        self._waiting.take(rows)
+        return self._emit(len(self._waiting) - self.delay)
 
     def _emit(self, stop: int) -> StreamScores:
         """Score the buffered steps [behind, stop) and forget what no later step needs."""
-        start = self._behind
+        start = self._waiting.behind
         if stop <= start:
             return self._joined([])
         model = self._model
-        energy = residual_energy(self._z, model.basis, bound=self._settings.bound)[start:stop]
-        silent, idle = self._silent[start:stop], self._idle[start:stop]
+        energy = residual_energy(self._waiting.z, model.basis, bound=self._settings.bound)[start:stop]
+        silent, idle = self._waiting.silent[start:stop], self._waiting.idle[start:stop]
         energy[silent] = np.maximum(energy[silent], MISSING_ENERGY)
         excess = channel_excess(energy, model.normality, trailing=True, before=self._lifted, idle=idle)
         scores, shares = combine(excess)
@@ -109,9 +95,7 @@ class SeriesStream:
         lifted[idle] = 0.0
         history = max(model.normality.scales) - 1
         self._lifted = np.concatenate([self._lifted, lifted])[-history:] if history else self._lifted
-        keep_from = max(0, stop - self.delay)
-        self._z, self._silent, self._idle = self._z[keep_from:], self._silent[keep_from:], self._idle[keep_from:]
-        self._behind = stop - keep_from
+        self._waiting.forget(stop, self.delay)
         first = self._done
         self._done += stop - start
         return StreamScores(first=first, scores=scores, channels=shares, valid=~idle)
