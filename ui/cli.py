@@ -54,7 +54,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("telltale: stopped.", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # the reader (head, less) went away
+    except (BrokenPipeError, SystemExit) as ended:
+        # The reader (head, less) went away, which is no fault; click has made exit code 1 of it where it saw it first.
+        if not isinstance(ended, BrokenPipeError) and not isinstance(ended.__context__, BrokenPipeError):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 

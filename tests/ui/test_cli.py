@@ -374,3 +374,13 @@ def test_event_scores_keep_rows_and_paths():
     (row,) = csv.DictReader(written["paths.csv"].decode().splitlines())
     assert json.loads(row["entities"]) == ["winword.exe", 'cmd "x", y']
     assert written["scores.csv"].decode() == "row,score\n1,1.0\n2,2.0\n"
+
+
+def test_a_reader_that_went_away_is_no_fault() -> None:
+    command = [sys.executable, "-c", "from ui.cli import main; main(['detectors'])"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as told:
+        assert told.stdout is not None
+        assert told.stderr is not None
+        told.stdout.close()  # as `head` does once it has what it wants, here before a line is printed
+        assert told.wait(timeout=120) == 0
+        assert told.stderr.read() == ""
