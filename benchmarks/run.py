@@ -121,7 +121,7 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="a smoke test: small subsets, nothing is written")] = False,
     data: Annotated[Path, typer.Option(help="folder of the real data sets")] = DATA,
 ) -> None:
-    """Measure on real data and write benchmarks/results and docs/results.md."""
+    """Measure on real data and write benchmarks/results and docs/results."""
     logging.basicConfig(level=logging.ERROR)
     known = suites()
     if suite != "all" and suite not in known:
@@ -129,7 +129,7 @@ def main(
     for name in known if suite == "all" else [suite]:
         measure(name, data, circumstances(), quick=quick)
     if not quick:
-        write_report(RESULTS, FOLDER.parent / "docs" / "results.md")
+        write_report(RESULTS, FOLDER.parent / "docs")
 
 
 if __name__ == "__main__":
