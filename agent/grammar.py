@@ -30,6 +30,7 @@ from agent.reading.entities import find_entities
 from agent.reading.expectation import read_expectation
 from agent.reading.findings import find_references, places_of_findings, relative_times
 from agent.reading.fragments import concept_of_fragment, read_fragment
+from agent.reading.loose_times import spelled_out
 from agent.reading.names import Named, blank
 from agent.reading.photos import find_samples, find_sources
 from agent.reading.phrases import either, headed, word, wordlist
@@ -68,15 +69,15 @@ _REFERRING: frozenset[Intent] = frozenset(
 )
 _NEEDS_NO_FILES: frozenset[Intent] = frozenset(("help", "greeting", "unsupported", "define_rule", "undo", "reset"))
 _VAGUE: frozenset[Intent] = frozenset(("exists", "what", "list", "explain"))
-_NEVER_HEARD: frozenset[str] = frozenset(("undo", "reset"))
+_NEVER_HEARD = "undo"
 """What changes something at once is taken at its word alone; a definition changes nothing before the person has confirmed it."""
-NEAR = 0.35
-"""Least probability of an intent that is heard against the rules."""
+NEAR, NEAR_BEFORE = 0.2, 0.5
+"""Least probability of an intent that is heard against the rules; against the wish of the question before, taken over, more."""
 UNLIKELY = 0.2
 """A sentence that reads like a definition is another thing only where a definition is less likely than this."""
 SURE_OF_COMMAND = 0.6
 """Least probability of a command to the rule book that no pattern reads: it is asked back, and nothing else is answered."""
-_OF_RULES = re.compile(r"\b(?:rules?|definitions?|alerts?|alarms?|exceptions?|limits?|thresholds?)\b")
+_OF_RULES = re.compile(r"\b(?:changes?|changed|rules?|definitions?|alerts?|alarms?|exceptions?|limits?|thresholds?)\b")
 SURE_OF_WAY, SURE_PAST_A_TIME = 0.3, 0.5
 """Least probability of a way that is taken against the words; the findings as a whole, though a time is named, need more."""
 Reader: TypeAlias = "Callable[[str, Sequence[str], str], Reading | None]"
@@ -111,6 +112,7 @@ def understand(question: str, context: Context, *, reader: Reader = read) -> Req
         request = replace(request, concept=concept)
     if request.decided_by == "reader":
         request = replace(request, negation=read_negation(text.plain, request.intents))
+    request = _loosely_timed(request, text, context)
     new = context.fresh and not request.targeted
     request = replace(request, sources=context.fresh) if new else _inherit(request, text, context)
     request = replace(request, expects=read_expectation(text.plain, request.intents))
@@ -221,8 +223,8 @@ def _hear(request: Request, text: Tidy, context: Context, reader: Reader) -> Req
     heard = reader(request.question, named, context.previous[-1].question if context.previous else "")
     if heard is None:
         return request
-    if heard.intent == COMMAND:
-        if heard.intents[COMMAND] < SURE_OF_COMMAND or not _OF_RULES.search(text.plain):
+    if heard.intent in (COMMAND, _NEVER_HEARD) and heard.intent not in request.intents:
+        if heard.intents[heard.intent] < SURE_OF_COMMAND or not _OF_RULES.search(text.plain):
             return request
         return replace(request, intents=("overview",), rule=None, reason=None, decided_by="reader", way="rule")
     past_a_time = heard.way == "finding" and request.times and "times" not in request.inherited
@@ -232,8 +234,7 @@ def _hear(request: Request, text: Tidy, context: Context, reader: Reader) -> Req
         return replace(request, way="rule")
     request = replace(request, way=heard.way if sure and heard.way != "rule" else "")
     intents = known_intents(heard, request.intents)
-    unasked = heard.intent in _NEVER_HEARD and heard.intent not in request.intents
-    if unasked or (heard.intent == "define_rule" and text.asks):  # nobody defines by asking
+    if heard.intent == "define_rule" and text.asks:  # nobody defines by asking
         return request
     if (
         heard.intent == "unsupported"
@@ -243,7 +244,7 @@ def _hear(request: Request, text: Tidy, context: Context, reader: Reader) -> Req
         return request  # what a picture cannot tell is said with what it does tell
     if set(intents) == set(request.intents):
         return replace(request, notes=tuple(note for note in request.notes if note != NOT_UNDERSTOOD))
-    if heard.intents[heard.intent] < NEAR:
+    if heard.intents[heard.intent] < (NEAR_BEFORE if request.decided_by == "follow-up" else NEAR):
         return request
     draft = request.rule if "define_rule" in intents else None
     if heard.intent == "define_rule" and draft is None:
@@ -254,6 +255,22 @@ def _hear(request: Request, text: Tidy, context: Context, reader: Reader) -> Req
         request, intents=intents, decided_by="reader", rule=draft, reason=reason,
         notes=tuple(note for note in request.notes if note != NOT_UNDERSTOOD),
     )  # fmt: skip
+
+
+def _loosely_timed(request: Request, text: Tidy, context: Context) -> Request:
+    """With the times that are said loosely, where the message was heard to ask about times and too few were read."""
+    wanted = {"time": 1, "events": 1, "comparison": 2}.get(request.way, 0)
+    read = len({when.mention for when in request.times})
+    if read >= wanted:
+        return request
+    found = [
+        find_times(spelled_out(text.open, source), [source], now=context.now, every_day=wanted == 2)
+        for source in _timed_sources(request.sources, context)
+    ]
+    times = tuple(when for one in found for when in one.times)
+    if len({when.mention for when in times}) <= read:
+        return request
+    return replace(request, times=times, notes=(*request.notes, *(note for one in found for note in one.notes)))
 
 
 def _inherit(request: Request, text: Tidy, context: Context) -> Request:

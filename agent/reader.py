@@ -36,8 +36,8 @@ TOGETHER_LIKELY, EACH_LIKELY = 0.5, 0.12
 """Several intents of the rules stand when they are as likely together, and each as likely, as this."""
 SURE_OF_TALK = 0.6
 """Least probability that no file answers a message, for it to be talk and nothing else."""
-HARDLY = 0.02
-"""Least probability of an intent of the rules beside the one heard."""
+HARDLY, HARDLY_OF_MANY = 0.1, 0.02
+"""Least probability of an intent of the rules beside the one heard; of three and more ("when, where and how bad?") less is asked."""
 _SAID = {"video": "video", "image": "photos", "points": "photos", "series": "series", "events": "log"}
 _MOST_CHARS = 600
 
@@ -124,7 +124,8 @@ def known_intents(reading: Reading, read_by_rules: Sequence[Intent]) -> tuple[In
     if reading.way == "none" and reading.intent in TALK and reading.ways.get("none", 0.0) >= SURE_OF_TALK:
         return tuple(intent for intent in INTENTS if intent == reading.intent)
     if len(read_by_rules) > 1 and reading.intent in read_by_rules:
-        return tuple(i for i in read_by_rules if i == reading.intent or reading.intents.get(i, 0.0) >= HARDLY)
+        least = HARDLY if len(read_by_rules) == 2 else HARDLY_OF_MANY
+        return tuple(i for i in read_by_rules if i == reading.intent or reading.intents.get(i, 0.0) >= least)
     likely = [reading.intents.get(intent, 0.0) for intent in read_by_rules]
     if (len(likely) == 1 and likely[0] >= BESIDE) or (
         len(likely) > 1 and sum(likely) >= TOGETHER_LIKELY and min(likely) >= EACH_LIKELY

@@ -33,8 +33,12 @@ class TimesFound:
     notes: tuple[str, ...] = ()
 
 
-def find_times(text: str, sources: Sequence[SourceInfo], *, now: float | None = None) -> TimesFound:
+def find_times(
+    text: str, sources: Sequence[SourceInfo], *, now: float | None = None, every_day: bool = False
+) -> TimesFound:  # fmt: skip
     """Read every time expression of `text` (any case) against the timed ones among `sources`.
+
+    A clock time without a date is read on each of a few days, of many on the last; on all of them with `every_day`.
 
     >>> clip = SourceInfo(name="yard.mp4", kind="video", duration_s=60.0, fps=25.0)
     >>> [(t.start_s, t.end_s) for t in find_times("what happens from 0:12 to 0:15?", [clip]).times]
@@ -53,7 +57,7 @@ def find_times(text: str, sources: Sequence[SourceInfo], *, now: float | None = 
     for mention, phrase in enumerate(share_day(phrases(lowered), lowered)):
         words = lowered[phrase.a : phrase.b].strip()
         spans.append((phrase.a, phrase.b))
-        placed = [p for p in (_place(phrase, words, source, now) for source in timed) if p is not None]
+        placed = [p for p in (_place(phrase, words, source, now, every_day) for source in timed) if p is not None]
         best = [p for p in placed if p.inside] or placed
         times += [replace(r, mention=mention) for p in best for r in p.ranges]
         notes += [note for p in best for note in p.notes]
@@ -74,14 +78,14 @@ def _why_not(phrase: Phrase, sources: Sequence[SourceInfo]) -> str:
     return "no date or clock time is known for it" if phrase.low.kind in ("clock", "date", "day_part") else "it does not fit"
 
 
-def _place(phrase: Phrase, words: str, source: SourceInfo, now: float | None) -> Placed | None:
+def _place(phrase: Phrase, words: str, source: SourceInfo, now: float | None, every_day: bool) -> Placed | None:
     """The expression in one source, or None when the words mean nothing there."""
     duration = source.duration_s if source.duration_s is not None and not math.isnan(source.duration_s) else math.inf
     low, high = phrase.low, phrase.high
     if low.kind == "part" or (high is not None and high.kind == "part"):
         return _place_part(phrase, words, source, duration)
     if _on_clock(phrase, source, duration):
-        return place_on_clock(phrase, words, source, now)
+        return place_on_clock(phrase, words, source, now, every_day=every_day)
     start = _seconds(low, source)
     end = _seconds(high, source) if high is not None else start
     if start is None or end is None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 WRITTEN = ROOT / "benchmarks" / "questions.jsonl"
 TESTS = ROOT / "tests" / "agent"
-BLIND = ("fifth", "sixth", "eighth")
+BLIND = ("fifth", "sixth", "eighth", "ninth")
 LEFT_OUT = 7
 RANK, PASSES, BATCH = 16, 12, 32
 PEAK, PEAK_HEADS = 1e-3, 2e-3
@@ -162,7 +162,8 @@ class Fit:
         for number, passed in enumerate(batches, start=1):
             total = 0.0
             for batch in passed:
-                loss = self._loss(batch)
+                with torch.autocast("cpu", dtype=torch.bfloat16):  # nearly twice as fast; what is learned stays in float32
+                    loss = self._loss(batch)
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(thin, 1.0)

@@ -20,6 +20,8 @@ from core.evidence import Evidence, Interval, Whole
 from core.samples import Series, VideoClip
 from readers.open import Source
 
+REST = "the rest"
+"""What is called so that a stretch is compared with when no other is named."""
 MOST_CHANNELS = 4
 COMPARED = 3
 """Channels told of two stretches of time when none is named: those that differ most."""

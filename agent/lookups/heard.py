@@ -44,17 +44,29 @@ def as_heard(
 
     Nothing where the findings themselves were wanted: what the detector found is the answer then.
     """
-    kinds = {evidence.tool.removeprefix("lookup_") for evidence in by_words}
-    if not request.way or kinds == {request.way} or kinds & EXACT or any(e.facts.get("beyond") for e in by_words):
+    kinds = {_kind(evidence) for evidence in by_words}
+    if not request.way or kinds == {request.way} or any(e.facts.get("beyond") for e in by_words):
         return by_words
+    if kinds & EXACT:
+        return _only(by_words, request.way)
     if request.way == "finding":
         return [] if _about_findings(request) else by_words
     if request.way in kinds:
-        return [evidence for evidence in by_words if evidence.tool.removeprefix("lookup_") == request.way]
+        return [evidence for evidence in by_words if _kind(evidence) == request.way]
     if source.kind in ("video", "image") and request.way not in LOOKUPS[source.kind] and kinds <= _SIGHTS:
         return []  # asked of another file: "who ran PowerShell?" is not about people in pictures
     look = LOOKS.get((source.kind, request.way))
     return (list(look(request, source, inv, store)) if look is not None else []) or by_words
+
+
+def _kind(evidence: Evidence) -> str:
+    return evidence.tool.removeprefix("lookup_")
+
+
+def _only(by_words: list[Evidence], way: str) -> list[Evidence]:
+    """Of what the words led to, what was heard to be wanted, or else what measures exactly what was asked for."""
+    heard = [e for e in by_words if _kind(e) in EXACT and way == ("people" if _kind(e) == "motion" else _kind(e))]
+    return heard or [e for e in by_words if _kind(e) in EXACT or _kind(e) == way]
 
 
 def _about_findings(request: Request) -> bool:
@@ -158,9 +170,12 @@ def _comparison(request: Request, source: Source, inv: Investigation | None, sto
     if len(mentions) >= 2 and inv is not None and inv.arrays is not None:
         first, second = ([when for when in times if when.mention == m] for m in mentions[:2])
         yield comparing.two_times(request, source, inv, store, first, second)
-    elif len(times) == 1 and inv is not None and inv.arrays is not None and _AROUND.search(words_of(request.question)):
+    elif len(times) == 1 and inv is not None and inv.arrays is not None:
         before, after = comparing.around(source, times[0])
-        yield comparing.two_times(request, source, inv, store, [before], [after])
+        if _AROUND.search(words_of(request.question)):
+            yield comparing.two_times(request, source, inv, store, [before], [after])
+        elif rest := [replace(part, text=comparing.REST) for part in (before, after) if part.end_s > part.start_s]:
+            yield comparing.two_times(request, source, inv, store, times, rest)
 
 
 def _crossing(request: Request, source: Source, inv: Investigation | None, store: EvidenceStore) -> Iterator[Evidence]:

@@ -81,8 +81,8 @@ def of_day(mark: Mark) -> tuple[float, float]:
     return mark.value, mark.width
 
 
-def place_on_clock(phrase: Phrase, words: str, source: SourceInfo, now: float | None) -> Placed:
-    """Place dates and clock times in a source with known `epoch_s`."""
+def place_on_clock(phrase: Phrase, words: str, source: SourceInfo, now: float | None, *, every_day: bool = False) -> Placed:
+    """Place dates and clock times in a source with known `epoch_s`; times without a date on `every_day` where that is wanted."""
     epoch = source.epoch_s or 0.0
     span = source.duration_s if source.duration_s is not None and math.isfinite(source.duration_s) else DAY
     days, notes = [], []
@@ -98,11 +98,11 @@ def place_on_clock(phrase: Phrase, words: str, source: SourceInfo, now: float | 
     if days[0] is None:
         c0, width = of_day(low)
         c1 = c0 + width if high is None else sum(of_day(high)) - trim
-        placed = _daily(phrase, c0, c1 if c1 > c0 else c1 + DAY, words, source, span)
+        placed = _daily(phrase, c0, c1 if c1 > c0 else c1 + DAY, words, source, span, every_day)
         if (
             not placed.inside and low.kind in ("clock", "bare") and not low.meridiem and c1 <= DAY / 2
         ):  # "at half past two" by day
-            later = _daily(phrase, c0 + DAY / 2, c1 + DAY / 2, words, source, span)
+            later = _daily(phrase, c0 + DAY / 2, c1 + DAY / 2, words, source, span, every_day)
             placed = later if later.inside else placed
         return replace(placed, notes=(*notes, *placed.notes))
     start, start_end = _on_day(low, days[0])
@@ -135,8 +135,8 @@ def _on_day(mark: Mark, day: tuple[float, float, str]) -> tuple[float, float]:
     return day[0] + at, day[0] + at + width
 
 
-def _daily(phrase: Phrase, c0: float, c1: float, words: str, source: SourceInfo, span: float) -> Placed:
-    """The window [c0, c1) of the day on each day of the data (at most MOST_DAYS, else the last)."""
+def _daily(phrase: Phrase, c0: float, c1: float, words: str, source: SourceInfo, span: float, every_day: bool) -> Placed:
+    """The window [c0, c1) of the day on each day of the data (else at most MOST_DAYS, else the last)."""
     epoch = source.epoch_s or 0.0
     first, last = math.floor(epoch / DAY), math.floor((epoch + max(span - 1e-6, 0.0)) / DAY)
     if phrase.style == "about":
@@ -159,7 +159,7 @@ def _daily(phrase: Phrase, c0: float, c1: float, words: str, source: SourceInfo,
         return clip(_range(phrase, words, source, last * DAY + c0, last * DAY + c1), source, span)
     notes = []
     days = last - first + 1
-    if len(windows) > MOST_DAYS:
+    if len(windows) > MOST_DAYS and not every_day:
         notes.append(f"{source.name} covers {days} days; I read {words!r} on the last of them. Name a date for another day.")
         windows = windows[-1:]
     elif len(windows) > 1:

@@ -208,6 +208,9 @@ def find_sources(text: str, context: Context) -> Named:
     if not chosen and len({source.kind for source in context.sources}) > 1:
         for kind, pattern in headed("kind"):
             chosen += [s.name for s in context.sources if s.kind == kind and pattern.search(free)]
+        if not chosen:  # nobody drives in a log
+            spoken_of = {kind for kind, pattern in headed("speaks of") if pattern.search(free)}
+            chosen = [s.name for s in context.sources if s.kind in spoken_of]
     if excepted(text, spans):
         chosen = [name for name in names if name not in chosen]
     return Named(sources=tuple(dict.fromkeys(chosen)), spans=tuple(spans), unknown=tuple(unknown), notes=tuple(notes))

@@ -51,7 +51,8 @@ MONTH = (
 )
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _ROWS = r"(?:rows?|lines?|(?:time ?)?steps?|index(?:es)?|indices|records?|ticks?|readings?|data ?points?)"
-_DAY_PARTS = {"morning": (6, 12), "afternoon": (12, 18), "evening": (18, 24), "night": (22, 30), "lunchtime": (11.5, 13.5)}
+_DAY_PARTS = {"morning": (6, 12), "afternoon": (12, 18), "evening": (18, 24), "night": (22, 30), "lunchtime": (11.5, 13.5),
+              "daytime": (6, 22)}  # fmt: skip
 
 
 def read_number(text: str) -> float:
@@ -219,7 +220,7 @@ _MARKS: tuple[tuple[str, Callable[[re.Match[str]], Mark]], ...] = (
     (r"\blast night\b", _hours(22, 8, "-1")),
     (r"\bovernight\b", _hours(22, 8)),
     (
-        r"\b(?:(this|yesterday|last|in the|during the|at|that|the) )?(?<!good )(morning|afternoon|evening|night|lunchtime)\b",
+        r"\b(?:(this|yesterday|last|in the|during the|at|that|the) )?(?<!good )(morning|afternoon|evening|night|lunchtime|daytime)\b",
         _day_part,
     ),
     (rf"\bafter[- ]hours\b|\boutside (?:of )?(?:the )?{_OFFICE}", _hours(18, 14)),
@@ -240,7 +241,7 @@ _MARKS: tuple[tuple[str, Callable[[re.Match[str]], Mark]], ...] = (
     (r"(?<![\d:.])(\d{1,4}):([0-5]\d)(?::([0-5]\d))?(?:[.,](\d{1,6}))?(?:z| ?utc)?(?![\d:])", _colon),
     # parts of the whole
     (
-        rf"\b(?:the )?(?:very )?(first|initial|opening|last|final|closing|past) ({_NUMBER})?[ -]?({_LONG_UNIT}|{_ROWS}|frames?)\b",
+        rf"(?<![\w-])(?:the )?(?:very )?(first|initial|opening|last|final|closing|past) ({_NUMBER})?[ -]?({_LONG_UNIT}|{_ROWS}|frames?)\b",
         _edge,
     ),
     (

@@ -62,7 +62,7 @@ _COMMANDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("edit", rf"^(?:change|edit|reword) {_ID}(?: to)?[:,]? (?P<text>.{{4,}})$"),
         (
             "undo",
-            r"^(?:please )?(?:undo|take back|(?:i )?take (?:that|it) back|revert|(?:go )?one step back)"
+            r"^(?:please )?(?:undo|take back|(?:i )?take (?:that|it) back|revert|reverse|roll back|scrap|withdraw|(?:go )?one step back)"
             rf"(?: (?:that|it|{_LAST}))*[.! ]*$",
         ),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.lookups.comparing import REST
 from agent.telling.lookup_readings import time_of, with_unit, within
 from agent.telling.words import cite, listed, name, number
 from core.evidence import Evidence
@@ -57,6 +58,10 @@ def _place(side: Any, called: str) -> str:
 def _side_said(facts: Any, side: Any) -> str:
     if side["point"]:
         return f"at {time_of(facts, side['start_s'])}"
+    if side["asked"] == REST:
+        return f"in {REST}, at {time_of(facts, side['peak_s'])}"
+    if side["days"] > 1:
+        return f"on {side['days']} days, at {time_of(facts, side['peak_s'])}"
     return f"from {time_of(facts, side['start_s'])} to {time_of(facts, side['end_s'])}"
 
 

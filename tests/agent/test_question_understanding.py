@@ -168,14 +168,14 @@ def test_what_is_heard_outdoes_the_rules_where_it_is_sure() -> None:
     heard = ask("is gloop gleep?", hears("explain"))
     assert (heard.intents, heard.decided_by, heard.way) == (("explain",), "reader", "finding")
     assert ask("is gloop gleep?", deaf).intents == ("exists",)
-    assert ask("is gloop gleep?", hears("explain", 0.3)).intents == ("exists",)
+    assert ask("is gloop gleep?", hears("explain", 0.15)).intents == ("exists",)
 
 
 def test_a_message_that_nobody_understands_is_said() -> None:
     lost = ask("gloop", deaf)
     assert lost.intents == ("overview",)
     assert "did not understand" in lost.notes[0]
-    assert "did not understand" in ask("gloop", hears("export", 0.2, way="none")).notes[0]
+    assert "did not understand" in ask("gloop", hears("export", 0.15, way="none")).notes[0]
     assert not ask("gloop", hears("export", way="none")).notes
 
 
@@ -183,9 +183,10 @@ def test_a_message_in_another_language_is_left_to_the_rules() -> None:
     assert ask("vergleiche den druck mit dem durchfluss", hears("export")).intents == ("compare",)
 
 
-@pytest.mark.parametrize("intent", ["undo", "reset"])
-def test_what_changes_something_is_never_guessed(intent: str) -> None:
-    assert ask("gloop", hears(intent, way="none")).intents == ("overview",)
+def test_what_changes_something_is_never_guessed() -> None:
+    assert ask("gloop", hears("undo", way="none")).intents == ("overview",)
+    asked_back = ask("please take my change away", hears("undo", way="rule"))
+    assert (asked_back.intents, asked_back.way) == (("overview",), "rule")
 
 
 def test_a_definition_is_heard_in_a_statement_and_never_in_a_question() -> None:
