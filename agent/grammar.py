@@ -270,7 +270,9 @@ def _loosely_timed(request: Request, text: Tidy, context: Context) -> Request:
     times = tuple(when for one in found for when in one.times)
     if len({when.mention for when in times}) <= read:
         return request
-    return replace(request, times=times, notes=(*request.notes, *(note for one in found for note in one.notes)))
+    stale = find_times(text.open, _timed_sources(request.sources, context), now=context.now).notes
+    notes = [note for note in request.notes if note not in stale]
+    return replace(request, times=times, notes=(*notes, *(note for one in found for note in one.notes)))
 
 
 def _inherit(request: Request, text: Tidy, context: Context) -> Request:

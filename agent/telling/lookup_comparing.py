@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from agent.lookups.comparing import REST
@@ -38,6 +39,9 @@ def comparison(evidence: Evidence) -> list[str]:
 
 
 _LEADS = ("in ", "at ", "on ", "during ")
+_WITHOUT_ARTICLE = re.compile(
+    r"(?:night|daytime|morning|afternoon|evening|weekend|first|second|third|fourth|last|final)\b(?! \d)"
+)
 
 
 def _side_named(side: Any, fallback: str) -> str:
@@ -45,6 +49,8 @@ def _side_named(side: Any, fallback: str) -> str:
     said = str(side["asked"])
     for lead in _LEADS:
         said = said.removeprefix(lead)
+    if _WITHOUT_ARTICLE.match(said):
+        return f"the {said.removesuffix('time') if said == 'daytime' else said}"
     return f"the {fallback}" if said.split(" ")[0] in ("between", "from", "after", "before", "since", "until", "around") else said
 
 
