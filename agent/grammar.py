@@ -27,6 +27,7 @@ from agent.reading.concepts import (
     read_view,
 )
 from agent.reading.entities import find_entities
+from agent.reading.expansion import read_expansion
 from agent.reading.expectation import read_expectation
 from agent.reading.findings import find_references, places_of_findings, relative_times
 from agent.reading.fragments import concept_of_fragment, read_fragment
@@ -115,6 +116,9 @@ def understand(question: str, context: Context, *, reader: Reader = read) -> Req
     request = _loosely_timed(request, text, context)
     new = context.fresh and not request.targeted
     request = replace(request, sources=context.fresh) if new else _inherit(request, text, context)
+    request = read_expansion(request, text.plain, context)
+    if request.rings is not None:
+        request = replace(request, notes=tuple(note for note in request.notes if note != NOT_UNDERSTOOD))
     request = replace(request, expects=read_expectation(text.plain, request.intents))
     return _with_notes(request, text, context)
 

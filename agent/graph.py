@@ -30,7 +30,7 @@ from agent.planner import hindrance
 from agent.question import Request
 from agent.reading.closer import closer_look
 from agent.reading.detectors import OWN_CHOICE, named_detector
-from agent.rulings.commands import NORMAL_HERE, Command, carry_out, read_command, unclear
+from agent.rulings.commands import NORMAL_HERE, POINTS, Command, carry_out, read_command, read_hide, unclear
 from agent.rulings.proposal import Proposal, pointed_at, propose, understood
 from agent.rulings.rulebook import Rulebook, Ruled, still_abnormal
 from agent.second_opinion import SecondOpinion
@@ -44,6 +44,7 @@ from core.evidence import Anomaly, Evidence, Whole
 from core.progress import watching
 from core.samples import VideoClip
 from tools.catalog import catalogue
+from tools.events.wording import short_name
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -159,7 +160,7 @@ class Conversation:
         request = Request.from_json(state["request"])
         if request.intents == ("undo",):
             return {**plain, "settled": True, "ruling": [*said, *carry_out(Command(key="undo"), self.rulebook.kept, names)]}
-        like = self._called_normal(state["question"])
+        like = self._called_normal(state["question"], request)
         if like is None and "define_rule" not in request.intents and not _defines(request):
             if request.way == "rule":
                 return {**plain, "settled": True, "ruling": [*said, *unclear(self.rulebook.kept)]}
@@ -234,17 +235,30 @@ class Conversation:
             reading = compile_rule(text, sources=[describe_source(source) for source in self._bench.sources()])
             self.rulebook.given = (*had, reading.rule(f"R0{len(had) + 1}"))
 
-    def _called_normal(self, question: str) -> Reading | None:
-        """The normal rule meant by "that is normal here", when it points at a finding of the answer before or at a piece of evidence."""
-        from agent.rules.like_finding import normal_like
+    def _called_normal(self, question: str, request: Request) -> Reading | None:
+        """The normal rule meant by "that is normal here" or "hide this, it is our backup tool".
+
+        It is made from the finding of the answer before or the piece of evidence that the message points at, or from the one program of a
+        log that it names.
+        """
+        from agent.rules.like_finding import normal_like, normal_program
         from agent.rulings.examples import example_of
 
-        match = NORMAL_HERE.match(" ".join(question.split()))
+        match, hide = NORMAL_HERE.match(" ".join(question.split())), read_hide(question)
+        pointer, said = (match["x"], "") if match is not None else hide or ("", "")
         turns = self._store.turns(self._thread)
-        if match is None or not turns:
+        if not pointer or not turns:
             return None
-        told = [Anomaly.from_json(a) for a in turns[-1][2]["anomalies"] if not a.get("rule_id")]
-        found = pointed_at(match["x"].lower(), told)
+        if hide is not None and not POINTS.fullmatch(pointer):
+            source = next((s for s in self._bench.sources() if s.kind == "events"), None)
+            whole = source is not None and len({short_name(e).lower() for e in request.entities}) == 1
+            program = short_name(request.entities[0]) if request.entities else ""
+            named = whole and program.lower().startswith(short_name(pointer).lower().removesuffix(".exe"))
+            return normal_program(program, source.name, said) if named and source is not None else None
+        told = [Anomaly.from_json(a) for turn in reversed(turns) for a in turn[2]["anomalies"] if not a.get("rule_id")]
+        latest = [Anomaly.from_json(a) for a in turns[-1][2]["anomalies"] if not a.get("rule_id")]
+        # a graph or some rows may have been looked at since the finding was told
+        found = pointed_at(pointer.lower(), latest or told[:1] if hide is not None else latest)
         kinds = {inv.source: inv.kind for inv in self._bench.investigations()}
         if found is None or found.source not in kinds:
             return None
@@ -252,7 +266,8 @@ class Conversation:
         clip = next((s.samples[0] for s in self._bench.sources() if s.name == found.source and s.kind == "video"), None)
         size = (clip.height, clip.width) if isinstance(clip, VideoClip) else None
         example = example_of(found, self._bench.investigations(), self._bench.sources(), self._store)
-        return normal_like(found, evidence[found.evidence[0]], kinds[found.source], size=size, example=example)  # type: ignore[arg-type]
+        reading = normal_like(found, evidence[found.evidence[0]], kinds[found.source], size=size, example=example)  # type: ignore[arg-type]
+        return replace(reading, text=f"{reading.text}: {said}"[:200]) if said else reading
 
     def answer(self, state: ChatState) -> ChatState:
         """Hold the rules against what was found, look up what the question names, then write the draft."""
@@ -276,6 +291,7 @@ class Conversation:
             "remarks": [*state["ruling"], *draft.remarks], "draft": [*told, *draft.lines, *opinions, *state.get("looks", [])],
             "shown": list(draft.shown),
             "anomalies": [a.to_json() for a in ruled.anomalies],
+            "renewed": {inv.source: [asdict(panel) for panel in inv.panels] for inv in ruled.investigations if inv.hidden},
         }  # fmt: skip
 
     def _ruled(self) -> Ruled:

@@ -62,6 +62,10 @@ class Investigation:
     panels: tuple[Panel, ...] = ()
     arrays: str | None = None
     seconds: float = 0.0
+    reserve: tuple[Finding, ...] = ()
+    """Further findings, unnumbered, that are told where a person's rules took others out."""
+    hidden: tuple[int, ...] = ()
+    """Rows of a log that a person's rules took out."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the result cache."""
@@ -72,7 +76,9 @@ class Investigation:
         """Rebuild what `to_json` gave."""
         values = dict(data)
         values["survey"] = Evidence.from_json(values["survey"])
-        values["findings"] = tuple(Finding(**{**f, "evidence": Evidence.from_json(f["evidence"])}) for f in values["findings"])
+        for name in ("findings", "reserve"):
+            values[name] = tuple(Finding(**{**f, "evidence": Evidence.from_json(f["evidence"])}) for f in values.get(name, ()))
+        values["hidden"] = tuple(values.get("hidden", ()))
         values["panels"] = tuple(Panel(**p) for p in values["panels"])
         return cls(**values)
 

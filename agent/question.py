@@ -171,7 +171,8 @@ class Request:
     `sensitivity` is +1 (find more), -1 (find less) or 0; `min_severity` is 0–3. `negation` is True when the question asks for
     what is *not* abnormal; `expects` what a yes means in a yes-or-no question ("is it broken?": abnormal). `unknown` are names
     that were typed but belong to nothing in the chat. `reason` says why a request is unsupported. `inherited` names the fields
-    taken over from the previous question. `way` is what was heard to answer it (`agent.reader`); empty where the words decide.
+    taken over from the previous question. `way` is what was heard to answer it (`agent.reader`); empty where the words decide. `rings` is
+    how many steps from an incident the graph of a log is to be drawn (None: not asked for).
     """
 
     question: str
@@ -192,6 +193,7 @@ class Request:
     view: View | None = None
     export_format: str | None = None
     reason: str | None = None
+    rings: int | None = None
     unknown: tuple[str, ...] = ()
     language: Language = "en"
     decided_by: DecidedBy = "rules"

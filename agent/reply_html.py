@@ -104,7 +104,7 @@ def _titled(panel: Panel, reply: Reply) -> Panel:
     """A plain picture of a finding is called what the finding is, and when; a detector's name says nothing to people."""
     if panel.kind != "picture" or panel.evidence is None:
         return panel
-    found = next((anomaly for anomaly in reply.anomalies if panel.evidence in anomaly.evidence), None)
+    found = next((anomaly for anomaly in reply.anomalies if panel.evidence == anomaly.evidence[0]), None)
     if found is None:
         return panel
     base = time_bases(reply.panels).get(found.source, ("s", None))

@@ -255,13 +255,15 @@ class Session:
     def _panels(self, state: dict[str, Any], cited: list[str], everything: Mapping[str, Evidence]) -> tuple[Panel, ...]:
         """What to show: panels of the shown evidence and of fresh surveys, then pictures of lookups."""
         wanted = set(state["shown"]) | set(cited)
-        panels = [p for inv in self._bench.investigations() for p in inv.panels if p.evidence is None or p.evidence in wanted]
+        renewed = {source: [Panel(**panel) for panel in panels] for source, panels in state.get("renewed", {}).items()}
+        everyone = [p for inv in self._bench.investigations() for p in renewed.get(inv.source, inv.panels)]
+        panels = [p for p in everyone if p.evidence is None or p.evidence in wanted]
         had = {p.path for p in panels if p.path}
         for i in state["shown"]:
             evidence = everything.get(i)
             if evidence is not None and evidence.path and evidence.path not in had:
                 kind = "keyframe" if evidence.tool in ("lookup_time", "lookup_frame") else "picture"
-                caption = f"{evidence.source}: {evidence.tool.replace('_', ' ')}"
+                caption = str(evidence.facts.get("caption") or f"{evidence.source}: {evidence.tool.replace('_', ' ')}")
                 panels.append(Panel(kind=kind, caption=caption, source=evidence.source, evidence=i, path=evidence.path))  # type: ignore[arg-type]
         return tuple(panels)
 

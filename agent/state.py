@@ -66,6 +66,8 @@ class ChatState(TypedDict, total=False):
     """A rule was just put in force: where it fires, and where not, is told."""
     anomalies: list[dict[str, Any]]
     """Everything abnormal after the rules (core.evidence.Anomaly as plain values)."""
+    renewed: dict[str, list[dict[str, Any]]]
+    """What is shown of the sources in which rules took something out, by source (agent.reply.Panel as plain values)."""
     grounds: list[str]
     """Ids of the evidence the fixed rules' answer rests on: they decide the verdict, whoever writes the answer."""
     accounts: list[dict[str, Any]]

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +56,8 @@ class Accountant:
         worst = sorted(chosen, key=lambda a: -a.severity_score)[:MOST_ACCOUNTS]
         known = {e.id: e for e in self._store.evidence(self._thread)} if any(a.rule_id for a in worst) else {}
         found = {f.evidence.id: (inv, f) for inv in investigations for f in inv.findings}
+        if any(a.evidence[0] not in found and a.rule_id is None for a in worst):  # came up when a rule took others out
+            found |= {e.id: (inv, replace(f, evidence=e)) for inv in investigations for f, e in self._spare(inv)}
         made = []
         for anomaly in (a for a in chosen if a in worst):
             first = anomaly.evidence[0]
@@ -63,6 +66,11 @@ class Accountant:
             elif anomaly.rule_id is not None and first in known:
                 made.append(account_of_rule(anomaly, known[first]))
         return made
+
+    def _spare(self, inv: Investigation) -> list[tuple[Finding, Evidence]]:
+        """The further findings of a log with their numbered evidence."""
+        numbered = self._store.add_evidence(self._thread, [f.evidence for f in inv.reserve])
+        return list(zip(inv.reserve, numbered, strict=True))
 
     def of(
         self, inv: Investigation, finding: Finding, investigations: Sequence[Investigation], *, follow: bool = False

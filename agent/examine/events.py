@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.evidence_store import EvidenceStore
 from agent.examine.rows import deeds_of, harm_of, say_row
@@ -50,7 +51,7 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
     assert isinstance(scores, EventScores)
     calibration = _calibration(run, scores)
     flagged = scores.scores > calibration.threshold
-    findings = _Teller(run, log, scores, calibration, table_in_force(store.home)).findings()
+    findings, reserve = _Teller(run, log, scores, calibration, table_in_force(store.home)).findings()
     actors = log.table["subject_id" if "subject_id" in log.table.columns else "subject"].n_unique()
     survey = run.evidence(
         Whole(sample=log.name), threshold=calibration, score=float(scores.scores.max()),
@@ -64,7 +65,8 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
     return Investigation(
         tool=run.name, source=run.source.name, kind="events", reason=run.reason,
         status="abnormal" if any(f.abnormal for f in findings) else "normal", survey=survey, findings=tuple(findings),
-        panels=(_table(run, log, scores),), arrays=_keep(store, log, scores),
+        reserve=tuple(reserve), arrays=_keep(store, log, scores),
+        panels=panels(run.source.name, log, scores.scores, findings, store),
     )  # fmt: skip
 
 
@@ -110,10 +112,15 @@ class _Teller:
         self.bound = chain_bound(run, log, scores.compared)
         self.index = {int(row): i for i, row in enumerate(scores.rows)}
 
-    def findings(self) -> list[Finding]:
-        """Chains, then the actors they do not mention; rows when the log has neither. The worst abnormal one comes first."""
-        chains = _distinct(self.scores.paths)[:MOST_PATHS]
+    def findings(self) -> tuple[list[Finding], list[Finding]]:
+        """Chains, then the actors they do not mention; rows when the log has neither. The worst abnormal one comes first.
+
+        With them the further abnormal chains, for a person who takes some of the first out.
+        """
+        distinct = _distinct(self.scores.paths)
+        chains = distinct[:MOST_PATHS]
         found = [self.chain(path, rank) for rank, path in enumerate(chains, start=1)]
+        reserve = [self.chain(path, rank) for rank, path in enumerate(distinct[MOST_PATHS:], start=MOST_PATHS + 1)]
         told = {entity for path in chains for entity in path.entities}
         others = [entity for entity in self.scores.entities if entity.entity not in told and not self.scores.compared][
             :MOST_ENTITIES
@@ -122,7 +129,7 @@ class _Teller:
         if not found:
             top = np.argsort(-self.scores.scores, kind="stable")[:MOST_ROWS]
             found = [self.row(int(i), rank) for rank, i in enumerate(top, start=1)]
-        return sorted(found, key=lambda f: (not f.abnormal, -f.severity_score, -(f.evidence.score or 0.0)))
+        return ranked(found), [f for f in reserve if f.abnormal]
 
     def chain(self, path: PathScore, rank: int) -> Finding:
         """A chain of actors with its steps in order."""
@@ -241,12 +248,31 @@ def _distinct(paths: Sequence[PathScore]) -> list[PathScore]:
     return kept
 
 
-def _table(run: Run, log: EventLog, scores: EventScores) -> Panel:
-    top = np.argsort(-scores.scores, kind="stable")[:TABLE_ROWS]
-    rows = [[int(scores.rows[i]), _seconds(log, int(i)), say_row(log, int(i)), round(float(scores.scores[i]), 2)] for i in top]
+def ranked(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings in the order they are told: abnormal before others, the worst first."""
+    return sorted(findings, key=lambda f: (not f.abnormal, -f.severity_score, -(f.evidence.score or 0.0)))
+
+
+def panels(
+    source: str, log: EventLog, scores: NDArray[Any], findings: Sequence[Finding], store: EvidenceStore, *, survey: str = "survey",
+    hidden: NDArray[np.bool_] | None = None,
+) -> tuple[Panel, ...]:  # fmt: skip
+    """What is shown of a log: how the findings hang together, and its rarest events (`hidden` rows left out)."""
+    from agent.lookups.log_expanding import incident_png
+
+    shown = np.flatnonzero(~hidden) if hidden is not None else np.arange(len(scores))
+    top = shown[np.argsort(-scores[shown], kind="stable")[:TABLE_ROWS]]
+    numbers = log.table["row"]
+    rows = [[int(numbers[int(i)]), _seconds(log, int(i)), say_row(log, int(i)), round(float(scores[i]), 2)] for i in top]
     columns = ["row", "seconds", "what happened", "score"]
-    return Panel(kind="table", caption=f"The rarest events of {log.name}", source=run.source.name, evidence="survey",
-                 data={"columns": columns, "rows": rows})  # fmt: skip
+    table = Panel(kind="table", caption=f"The rarest events of {log.name}", source=source, evidence=survey,
+                  data={"columns": columns, "rows": rows})  # fmt: skip
+    png = incident_png(log, findings, scores, hidden)
+    if png is None:
+        return (table,)
+    picture = Panel(kind="picture", caption=f"{log.name}: how the findings hang together", source=source, evidence=survey,
+                    path=store.put_file(png, ".png"))  # fmt: skip
+    return (picture, table)
 
 
 def _keep(store: EvidenceStore, log: EventLog, scores: EventScores) -> str:

@@ -42,6 +42,8 @@ _SAID = {
 }  # fmt: skip
 _NETWORK = frozenset({"network", "internet", "exfiltration"})
 _IN_ORDER = frozenset({"next", "before", "begin", "parent"})
+_ELSE = re.compile(r"\belse\b")
+_FILE = re.compile(r"\b(?:files?|documents?|dumps?|wrote|written)\b")
 _USER_IN_TEXT = re.compile(r"\bfor (?:invalid user )?(?!invalid\b)([\w.$\\-]{1,40}) (?:from|by)\b|\buser[= ]([\w.$\\-]{1,40})")
 
 
@@ -75,6 +77,9 @@ def answer(request: Request, log: EventLog, inv: Investigation | None, inside: c
         relation = "deeds"
     if relation in ("next", "before") and inside is not None:
         relation = None  # a time was named; its events are told
+    if relation == "others":
+        found = _others(request, log, inv)
+        return found if inside is None or found is None else replace(found, where=found.where[inside[found.where]])
     if relation is not None:
         who = meant(request, log, inv, last=relation not in _CHAIN_WIDE)
         if who is None and relation in ("next", *_BROAD) and (finding := pointed_at(request, inv)) and not asked:
@@ -82,12 +87,59 @@ def answer(request: Request, log: EventLog, inv: Investigation | None, inside: c
         usable = {"begin": bool(request.entities), "deeds": who is not None}.get(relation, who is not None or relation in _BROAD)
         if usable:
             found = _related(relation, asked, who, log, inside)
+            if relation == "deeds" and _ELSE.search(request.question.lower()):
+                found = _besides(found, log, inv, who)
             if len(found.where) or relation not in _BROAD or not asked:
                 own = _suspicious_addresses(log, inv, found.where) if relation == "address" and who is None else []
                 return Answer(where=found.where, facts={**found.facts, "suspicious": own}, ordered=found.ordered)
     if asked and _is_lookup(request):
         return _conceptual(asked[0], meant(_without_words(request, asked[0]), log, inv, last=False), log, inside)
     return None
+
+
+def _besides(found: Answer, log: EventLog, inv: Investigation | None, who: Actors | None) -> Answer:
+    """What was done besides what the findings about somebody told already, as far as anything is left."""
+    told = {row for f in (inv.findings if inv else ()) if f.abnormal for row in getattr(f.evidence.locus, "rows", ())}
+    known = np.isin(log.table["row"].to_numpy()[found.where], np.array(sorted(told), np.int64))
+    return (
+        replace(found, where=found.where[~known], facts={**found.facts, "told": int(known.sum())})
+        if who and known.any()
+        else found
+    )
+
+
+def _others(request: Request, log: EventLog, inv: Investigation | None) -> Answer | None:
+    """Who else reached what somebody named, or the processes of a finding, reached: addresses, or files where files are asked for."""
+    findings = sorted((f for f in (inv.findings if inv else ()) if f.abnormal), key=lambda f: -f.severity_score)
+    finding = pointed_at(request, inv)
+    if finding is not None and request.findings:
+        findings = [finding]
+    thing = concepts.texts(log.table, "object").str.to_lowercase()
+    files = bool(_FILE.search(request.question.lower()))
+    wanted: set[str] = set()
+    if request.entities and not (files and "entities" in request.inherited):
+        wanted = {name.lower() for name in request.entities}
+    elif finding is None:
+        return None
+    else:
+        network = concepts.rows_of("network", log)
+        reached = concepts.rows_of("write", log) | concepts.rows_of("delete", log) if files else network
+        for finding in findings:  # the worst that reached anything is meant
+            wanted = {str(thing[int(i)]) for i in np.flatnonzero(of_finding(finding, log).doing(log) & reached)} - {""}
+            if wanted:
+                break
+    who = of_finding(finding, log) if finding is not None else None
+    done = who.doing(log) if who is not None else np.zeros(log.table.height, np.bool_)
+    # the port of an address is no part of "that address"
+    addresses = {a for name in wanted for a in concepts.addresses_in(name)[:1]}
+    hit = {t for t in thing.unique().to_list() if t in wanted or (t and addresses & set(concepts.addresses_in(t)))}
+    mask = np.asarray(thing.is_in(list(hit)).to_numpy(), np.bool_)
+    named = sorted(addresses) or sorted(PureWindowsPath(name).name for name in wanted)
+    facts = {
+        "kind": "relation", "relation": "others", "said": "reach it", **_about(who), "things": named[:6],
+        "more_things": max(0, len(named) - 6), "own_rows": int((mask & done).sum()),
+    }  # fmt: skip
+    return Answer(where=np.flatnonzero(mask & ~done), facts=facts)
 
 
 def _without_words(request: Request, concept: str) -> Request:

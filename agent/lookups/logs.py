@@ -12,6 +12,7 @@ from agent.evidence_store import EvidenceStore
 from agent.investigation import Investigation
 from agent.lookups.found import made
 from agent.lookups.log_actors import says_it, suspicious, touched
+from agent.lookups.log_expanding import around
 from agent.lookups.log_relations import Answer, answer, deeds, telling
 from agent.question import Request, TimeRange
 from agent.reading.phrases import either, word
@@ -30,6 +31,11 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
     """What a question that names times, entities, relations or kinds of events of a log needs to know."""
     log = source.samples[0]
     assert isinstance(log, EventLog)
+    if request.rings is not None:
+        graph = around(request, source, inv, store)
+        if graph is not None:
+            yield graph
+        return
     times = [when for when in request.times if when.source == source.name]
     inside = _within(log, times) if times else None
     found = answer(request, log, inv, inside)

@@ -189,7 +189,8 @@ class ConceptCondition(Part):
 class FindingCondition(Part):
     """Findings like one that a person called normal here: same kind of data and what it was about.
 
-    Every field that is set must fit: `channels` the leading channel, `entities` the names in it, `box` a place in parts of the
+    With `begins` the findings are those that begin with a program (`entities`, any of them): what it did, and what it started. Every
+    field that is set must fit: `channels` the leading channel, `entities` the names in it, `box` a place in parts of the
     picture (0–1), `label` the words it was found under, `change` what a channel did, `looks` what was to be seen in a photo
     (`agent.examine.appearance.packed`).
     """
@@ -202,6 +203,7 @@ class FindingCondition(Part):
     entities: tuple[Text, ...] = ()
     box: tuple[float, float, float, float] | None = None
     looks: str = Field(default="", max_length=200_000)
+    begins: bool = False
 
 
 Condition: TypeAlias = Annotated[

@@ -6,6 +6,7 @@ it, what is to be seen in a photo, or its place in a video. The rule says which 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ from core.rules import Scope
 from core.samples import Kind
 from tools.events.wording import short_name
 
+_INSTANCE = re.compile(r"(?: \(pid \d+\))?(?: #\d+)?$")
+"""What tells instances of a program apart in the entities of a finding."""
+_PLACE = re.compile(rf"(?: on \S+)?{_INSTANCE.pattern}")
 SAME_PLACE = 0.3
 """Overlap (intersection over union) from which two boxes are the same place."""
 
@@ -45,6 +49,22 @@ def normal_like(
     )  # fmt: skip
     text = f"“{anomaly.label}” is normal here"
     return Reading(definition=definition, scope=Scope(kind=kind) if everywhere else Scope(source=anomaly.source), text=text)
+
+
+def normal_program(program: str, source: str, said: str) -> Reading:
+    """The normal rule that a person means by naming a program as a tool of theirs: what it begins counts as normal.
+
+    `said` is what it is to them ("our backup tool"), kept in the rule's text; it holds in `source`.
+    """
+    program = short_name(program)
+    condition = FindingCondition(data="events", label=f"what {program} begins"[:200], entities=(program.lower(),), begins=True)
+    definition = Definition(
+        polarity="normal",
+        subject=f"findings that begin with {program}"[:200],
+        conditions=(condition,),
+        assumptions=(_reach(condition),),
+    )
+    return Reading(definition=definition, scope=Scope(source=source), text=f"{program} is {said or 'normal here'}"[:200])
 
 
 def condition_like(
@@ -94,6 +114,8 @@ def matches(
         return False
     if condition.change and str(evidence.facts.get("kind", "")) != condition.change:
         return False
+    if condition.begins:
+        return bool(set(condition.entities) & set(_beginning(locus, evidence.facts)))
     if condition.entities and _entities(locus, evidence.facts) != condition.entities:
         return False
     if condition.box is not None:
@@ -150,7 +172,20 @@ def _entities(locus: Any, facts: Mapping[str, Any]) -> tuple[str, ...]:
         names = [str(one)] if one else [str(s) for s in several] if isinstance(several, list | tuple) else []
     else:
         return ()
-    return tuple(dict.fromkeys(short_name(n).lower() for n in names))[:20]
+    # another day the same program has another number
+    return tuple(dict.fromkeys(_INSTANCE.sub("", short_name(n)).lower() for n in names))[:20]
+
+
+def _beginning(locus: Any, facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The program a finding of a log begins with and the first one that it started; of one without links, all it is about.
+
+    A program that an attack uses further on is not what the attack begins with.
+    """
+    if not isinstance(locus, Path):
+        return _entities(locus, facts)
+    hangs = facts.get("hangs_on")
+    begun = hangs if isinstance(hangs, int) else 0
+    return tuple(_PLACE.sub("", short_name(n)).lower() for n in locus.entities[begun : begun + 2])
 
 
 def _relative_box(locus: Any, facts: Mapping[str, Any], size: Size | None) -> Box | None:
@@ -171,6 +206,8 @@ def _reach(condition: FindingCondition) -> str:
             if condition.change
             else f"every finding led by {condition.channels[0]}"
         )
+    elif condition.begins:
+        what = f"every finding that begins with {', '.join(condition.entities)}: what it does itself, and what it starts does"
     elif condition.entities:
         what = f"every finding about the same names ({', '.join(condition.entities[:5])})"
     elif condition.looks:

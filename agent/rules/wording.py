@@ -219,6 +219,8 @@ def _concept(c: ConceptCondition, polarity: Polarity) -> str:
 
 
 def _finding(c: FindingCondition) -> str:
+    if c.begins:
+        return f"a finding that begins with {_listed(c.entities)}: what it does itself, and what it starts does"
     said = f"a finding like “{c.label}”" if c.label else "a finding like that one"
     if c.channels:
         said += f" in {_listed(c.channels)}"

@@ -93,6 +93,38 @@ NORMAL_HERE = re.compile(
 )
 """A finding called normal: “that is normal here”, “E3 is fine”."""
 
+_POINTS = r"it|this|that|these|those|they|this one|that one|e\d+|finding \d+|the (?:first|second|third|last)(?: one| finding)?"
+POINTS = re.compile(_POINTS, re.IGNORECASE)
+"""Words that point at a finding."""
+_VERBS = r"hide|mute|silence|suppress|dismiss|ignore|disregard|filter out|take out|whitelist"
+_WHAT = r"(?:it|this|that|they|these|those)(?: is|'s| are|'re| was| were)"
+_BREAK = r"\s*[,;:.–-]+\s*"
+_NAMES = r"[\w.\-:\\]{2,120}"
+HIDE = re.compile(
+    r"^(?:please |ok(?:ay)?,? |no,? |now |can you |could you )*"
+    rf"(?:(?:{_VERBS}) (?:the (?:process|program|finding|chain) )?(?P<x>{_POINTS}|{_NAMES}?)(?: here| for us| from now on| please)*"
+    rf"(?:(?:{_BREAK}|\s+)(?:because |since |as |for )?{_WHAT} (?P<why>[^?]{{3,120}}?))?"
+    rf"|(?P<y>{_POINTS}|{_NAMES}?)(?: is|'s) (?P<because>our [^?,;.]{{3,80}}?)(?:{_BREAK}| and |,? so )(?:please )?(?:{_VERBS}) "
+    r"(?:it|this|that|them))"
+    r"[.! ]*$",
+    re.IGNORECASE,
+)
+"""A finding or a program to be hidden, often with what it is to the person: “hide this, it is our backup tool”."""
+
+
+def read_hide(question: str) -> tuple[str, str] | None:
+    """What a message wants hidden, and what it is to the person ("" where it does not say); None for any other message.
+
+    >>> read_hide("hide this, it is our backup tool"), read_hide("ignore veeam.exe because that's our backup agent.")
+    (('this', 'our backup tool'), ('veeam.exe', 'our backup agent'))
+    >>> read_hide("E2 is our inventory script, hide it"), read_hide("hide netsh.exe"), read_hide("what is hidden here?")
+    (('E2', 'our inventory script'), ('netsh.exe', ''), None)
+    """
+    match = HIDE.match(" ".join(question.split()))
+    if match is None:
+        return None
+    return (match["x"] or match["y"]).strip(), (match["why"] or match["because"] or "").strip()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Command:

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from agent.evidence_store import EvidenceStore
-from agent.investigation import Investigation
+from agent.investigation import Finding, Investigation
 from agent.rules.effects import Decision, SetAside, anomaly_of, decide, evidence_of
 from agent.rules.outcome import Outcome, RuleFinding
 from agent.rules.store import RuleStore
 from agent.telling.words import cite, count, listed, name
 from core.evidence import Anomaly, Evidence, Fact, Whole
 from core.rules import Rule
-from core.samples import Kind, VideoClip
+from core.samples import EventLog, Kind, VideoClip
 
 if TYPE_CHECKING:
     from agent.examine.appearance import Appearance
@@ -103,7 +103,7 @@ class Rulebook:
 
         past = [
             (f.anomaly(f.evidence, inv.survey), f.evidence, inv.kind)
-            for inv in investigations for f in inv.findings
+            for inv in investigations for f in (*inv.findings, *inv.reserve)
             if f.abnormal and reading.scope.covers(inv.source, inv.kind)
         ]  # fmt: skip
         like = [c for c in reading.definition.conditions if isinstance(c, FindingCondition)]
@@ -131,16 +131,18 @@ class Rulebook:
             inv = by_name.get(source.name)
             seen.add(source.name)
             rules = self.rules_for(source)
+            spare = self._spare(inv, rules)
             outcomes = [(rule, self._outcome(rule, source, normals)) for rule in rules]
-            own = {f.evidence.id: f.evidence for f in inv.findings} if inv else {}
+            own = {f.evidence.id: f.evidence for f in (*inv.findings, *spare)} if inv else {}
+            further = [f.anomaly(f.evidence, inv.survey) for f in spare] if inv else []
             clip = source.samples[0] if source.kind == "video" else None
             size = (clip.height, clip.width) if isinstance(clip, VideoClip) else None
             decision = decide(
-                inv.anomalies if inv else (), outcomes, evidence=own, kind=source.kind, size=size,
+                (*inv.anomalies, *further) if inv else (), outcomes, evidence=own, kind=source.kind, size=size,
                 looks=self._looks(inv) if any(_by_looks(rule) for rule in rules) else {},
             )  # fmt: skip
             if inv is not None:
-                inv, said = self._without(inv, decision)
+                inv, said = self._without(inv, decision, spare=spare, source=source)
                 lines += said
                 left += [inv] if inv else []
             for rule, outcome in outcomes:
@@ -159,6 +161,13 @@ class Rulebook:
                 left += [inv] if inv else []
         return Ruled(investigations=tuple(left), added=tuple(added), lines=tuple(lines), quiet=tuple(quiet))
 
+    def _spare(self, inv: Investigation | None, rules: Sequence[Rule]) -> list[Finding]:
+        """The further findings of a log, numbered, where a normal rule may make room for them."""
+        if inv is None or not inv.reserve or not any(rule.enabled and rule.polarity == "normal" for rule in rules):
+            return []
+        numbered = self._store.add_evidence(self._thread, [f.evidence for f in inv.reserve])
+        return [replace(f, evidence=e) for f, e in zip(inv.reserve, numbered, strict=True)]
+
     def _decided(self, inv: Investigation) -> Decision:
         """What rules made from findings make of what was found in a source that cannot be looked at any more."""
         outcomes = [(rule, Outcome(source=inv.source, tried=0)) for rule in self.rules_for(inv)]
@@ -175,24 +184,39 @@ class Rulebook:
             self._outcomes[key] = evaluate_rule(rule, material)
         return self._outcomes[key]
 
-    def _without(self, inv: Investigation, decision: Decision) -> tuple[Investigation | None, list[str]]:
-        """An investigation without what rules made normal (None when nothing abnormal is left), and what is said of it."""
+    def _without(
+        self, inv: Investigation, decision: Decision, *, spare: Sequence[Finding] = (), source: Source | None = None
+    ) -> tuple[Investigation | None, list[str]]:
+        """An investigation without what rules made normal (None when nothing abnormal is left), and what is said of it.
+
+        Of a log as many further findings (`spare`) come up as were set aside.
+        """
+        from agent.examine.events import ranked
+        from agent.rulings.log_effects import shown_without, with_reserve
+
         aside = {a.anomaly.evidence[0]: a for a in decision.set_aside}
-        if not aside:
+        if not any(f.evidence.id in aside for f in inv.findings):
             return inv, []
-        kept = tuple(f for f in inv.findings if f.evidence.id not in aside)
+        everything = (*inv.findings, *spare)
+        kept = with_reserve(inv, spare, aside)
+        if spare:
+            kept = tuple(ranked(kept))
         abnormal = sum(f.abnormal for f in kept)
         survey = self._add(replace(inv.survey, id="", facts=_recounted(inv, aside, abnormal)))
         n = len(aside)
         each = [f"{name(a.anomaly.label)} ({a.rule_id})" for a in aside.values()]
         named = listed(each[:MOST_TOLD]) + (f" and {n - MOST_TOLD} more" if n > MOST_TOLD else "")
-        cited = cite(survey, *(f.evidence for f in inv.findings if f.evidence.id in list(aside)[:MOST_TOLD]))
+        cited = cite(survey, *(f.evidence for f in everything if f.evidence.id in list(aside)[:MOST_TOLD]))
         if not abnormal:
             counted = count(n, "finding counts", "findings count")
             return None, [
                 f"**Nothing abnormal is left in {name(inv.source)}**: {counted} as normal by your rules, {named} {cited}."
             ]
-        return replace(inv, survey=survey, findings=kept), [f"Normal by your rules in {name(inv.source)}: {named} {cited}."]
+        left = replace(inv, survey=survey, findings=kept)
+        log = source.samples[0] if source is not None and source.kind == "events" else None
+        if isinstance(log, EventLog):
+            left = shown_without(left, [f for f in everything if f.evidence.id in aside], log, self._store)
+        return left, [f"Normal by your rules in {name(inv.source)}: {named} {cited}."]
 
     def _fired(self, rule: Rule, outcome: Outcome, fired: Sequence[RuleFinding], source: str) -> tuple[list[Anomaly], list[str]]:
         """The anomalies of one rule in one source, and what is said of them."""

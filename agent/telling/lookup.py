@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from agent.telling import (
     lookup_comparing,
+    lookup_graph,
     lookup_logs,
     lookup_pictures,
     lookup_readings,
@@ -33,6 +34,7 @@ _TELLERS: dict[str, Callable[[Evidence], list[str]]] = {
     "lookup_facts": lookup_recordings.facts,
     "lookup_frame": lookup_stretches.frame,
     "lookup_search": lookup_logs.search,
+    "lookup_around": lookup_graph.around,
     "lookup_events": lookup_logs.events,
     "lookup_count": lookup_logs.number_of_events,
     "lookup_concept": lookup_pictures.concept,

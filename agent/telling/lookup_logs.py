@@ -70,7 +70,11 @@ def _relation(evidence: Evidence) -> list[str]:
     facts: Any = evidence.facts
     if "tally" in facts:
         return _tally(evidence)
+    if facts["relation"] == "others":
+        return _others(evidence)
     whose, cited, found = _whose(facts), cite(evidence), facts["rows_found"]
+    if "told" in facts:
+        whose = f"{whose}besides the {count(facts['told'], 'row')} of the finding, "
     if not found:
         return [_capital(f"{whose}none of the {count(facts['rows_searched'], 'row')} {_singular(facts['said'])} {cited}.")]
     if facts["relation"] == "before":
@@ -82,6 +86,21 @@ def _relation(evidence: Evidence) -> list[str]:
         more = "; the first different ones" if facts["relation"] in ("next", "parent", "begin") else "; the most telling"
     by = f", done by {_by(facts)}" if facts["relation"] == "touched" else ""
     return [f"{whose}{count(found, 'row')} {said}{_span(facts)}{by}{more} {cited}:", *rows_said(facts, cited)]
+
+
+def _others(evidence: Evidence) -> list[str]:
+    """Who but the processes of a finding reached something, or that nobody did."""
+    facts: Any = evidence.facts
+    cited, found = cite(evidence), facts["rows_found"]
+    if not facts["things"]:
+        rows = count(facts["rows_searched"], "row")
+        return [f"{_whose(facts)}none of the {rows} names what somebody else could have reached {cited}."]
+    things = listed([name(thing) for thing in facts["things"]])
+    things += f" and {number(facts['more_things'])} more" if facts["more_things"] else ""
+    own = f"; {_whose(facts).rstrip(': ')}: {count(facts['own_rows'], 'row')}" if facts["own_rows"] else ""
+    if not found:
+        return [f"Nobody else in the {count(facts['rows_searched'], 'row')} reached {things}{own} {cited}."]
+    return [f"**Others reached {things} in {count(found, 'row')}**, by {_by(facts)}{own} {cited}:", *rows_said(facts, cited)]
 
 
 def _capital(sentence: str) -> str:
