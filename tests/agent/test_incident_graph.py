@@ -1,4 +1,4 @@
-"""What an analyst does with an incident of a log in chat: go further out, ask who else, hide a known tool, take it back; with the pictures."""
+"""What an analyst does with an incident of a log in chat: go further out, ask who else, hide a known tool, take it back."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_the_graph_follows_no_hub_and_draws_a_bounded_part() -> None:
     log = open_path(LOG).samples[0]
     assert isinstance(log, EventLog)
     graph = LogGraph(log)
-    everyone = {key for key in graph.ends[0]}
+    everyone = set(graph.ends[0])
     hood = graph.expand(graph.of_keys(everyone))
     assert 0 < len(hood.acts) <= DRAWN
     assert all(n >= 10 for _, n in hood.shared)

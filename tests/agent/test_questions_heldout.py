@@ -15,6 +15,8 @@ blind ones by others each (the `fifth` then judged by yet another), `own` (notes
 it was annotated twice, independently; by these lists `eighth` reached .893. Where the answer was in neither list, whether it answers what
 was asked was judged a third time, blind to the lists and among swapped answers, of which 11 of 12 were found out: .951. Only refusals were
 appealed, and 1 of 20 answers that the lists accept was judged not to answer, so .951 is an upper bound.
+`ninth` (210) was written by yet another hand and annotated twice, independently, each without seeing code or other sets; three quarters
+of its video questions ask about events that are not in the clip. Its lists are those of both.
 """
 
 from __future__ import annotations
@@ -54,9 +56,9 @@ from readers.open import Source, open_path
 SHARE = 0.95
 """Wanted of every set."""
 LOOKED_AT = ("first", "second", "third", "own", "fourth", "seventh")
-BLIND = ("fifth", "sixth", "eighth")
-REACHED = {"fifth": 0.85, "sixth": 0.74, "eighth": 0.95}
-"""Bars of the blind sets, below what they reached when they came."""
+BLIND = ("fifth", "sixth", "eighth", "ninth")
+REACHED = {"fifth": 0.88, "sixth": 0.79, "eighth": 0.95, "ninth": 0.8}
+"""Bars of the blind sets, below what they reach."""
 MISSPELT = 0.92
 """Of questions with one letter wrong in one word; 0.79 when only a short list of words was mended."""
 Row = tuple[str, str, str, str, dict[str, Any], str]
