@@ -1,4 +1,4 @@
-"""What an analyst does with an incident of a log in chat: go further out, ask who else, hide a known tool, take it back."""
+"""What an analyst does with an incident of a log in chat: go further out, ask who else, hide a known tool, and take that back."""
 
 from __future__ import annotations
 
