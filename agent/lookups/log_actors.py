@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.investigation import Finding, Investigation
 from agent.lookups.log_concepts import Mask, acts_of, texts
@@ -56,6 +58,15 @@ class Actors:
         for column in columns if self.names else ():
             found |= texts(table, column).str.to_lowercase().is_in(list(self.names)).to_numpy()
         return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Rows (indices) that answer a question, and facts that sum them up; `ordered` rows are shown first to last, others by rarity."""
+
+    where: NDArray[np.int64]
+    facts: dict[str, Any]
+    ordered: bool = False
 
 
 def named(entities: Sequence[str]) -> Actors:
@@ -171,3 +182,8 @@ def makes(log: EventLog) -> Mask:
     table = log.table
     same = (texts(table, "subject_id") == texts(table, "object_id")).to_numpy() & (texts(table, "subject_id") != "").to_numpy()
     return np.asarray(acts_of(table, LINKING) & ~same, np.bool_)
+
+
+def about(who: Actors | None) -> dict[str, Any]:
+    """The facts that say who a question is about."""
+    return {"about": list(who.shown) if who else [], "by_finding": who.finding if who else ""}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PureWindowsPath
 from typing import Any
 
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from agent.examine.rows import say_row
 from agent.investigation import Investigation
 from agent.lookups import log_concepts as concepts
-from agent.lookups.log_actors import Actors, makes, meant, of_finding, pointed_at, says_it, suspicious
+from agent.lookups.log_actors import Actors, Answer, about, makes, meant, of_finding, pointed_at, says_it, suspicious
+from agent.lookups.log_others import others
 from agent.question import Request
 from agent.reading.phrases import headed
 from agent.reading.tidy import words_of
@@ -43,17 +44,7 @@ _SAID = {
 _NETWORK = frozenset({"network", "internet", "exfiltration"})
 _IN_ORDER = frozenset({"next", "before", "begin", "parent"})
 _ELSE = re.compile(r"\belse\b")
-_FILE = re.compile(r"\b(?:files?|documents?|dumps?|wrote|written)\b")
 _USER_IN_TEXT = re.compile(r"\bfor (?:invalid user )?(?!invalid\b)([\w.$\\-]{1,40}) (?:from|by)\b|\buser[= ]([\w.$\\-]{1,40})")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """Rows (indices) that answer a question, and facts that sum them up; `ordered` rows are shown first to last, others by rarity."""
-
-    where: NDArray[np.int64]
-    facts: dict[str, Any]
-    ordered: bool = False
 
 
 def asked_relation(question: str) -> str | None:
@@ -77,9 +68,11 @@ def answer(request: Request, log: EventLog, inv: Investigation | None, inside: c
         relation = "deeds"
     if relation in ("next", "before") and inside is not None:
         relation = None  # a time was named; its events are told
-    if relation == "others":
-        found = _others(request, log, inv)
+    if relation == "others" and inv is not None:
+        found = others(request, log, inv)
         return found if inside is None or found is None else replace(found, where=found.where[inside[found.where]])
+    if relation in ("earliest", "ordinary"):
+        return None  # told with the findings' scores (agent.lookups.log_incident)
     if relation is not None:
         who = meant(request, log, inv, last=relation not in _CHAIN_WIDE)
         if who is None and relation in ("next", *_BROAD) and (finding := pointed_at(request, inv)) and not asked:
@@ -108,44 +101,11 @@ def _besides(found: Answer, log: EventLog, inv: Investigation | None, who: Actor
     )
 
 
-def _others(request: Request, log: EventLog, inv: Investigation | None) -> Answer | None:
-    """Who else reached what somebody named, or the processes of a finding, reached: addresses, or files where files are asked for."""
-    findings = sorted((f for f in (inv.findings if inv else ()) if f.abnormal), key=lambda f: -f.severity_score)
-    finding = pointed_at(request, inv)
-    if finding is not None and request.findings:
-        findings = [finding]
-    thing = concepts.texts(log.table, "object").str.to_lowercase()
-    files = bool(_FILE.search(request.question.lower()))
-    wanted: set[str] = set()
-    if request.entities and not (files and "entities" in request.inherited):
-        wanted = {name.lower() for name in request.entities}
-    elif finding is None:
-        return None
-    else:
-        network = concepts.rows_of("network", log)
-        reached = concepts.rows_of("write", log) | concepts.rows_of("delete", log) if files else network
-        for finding in findings:  # the worst that reached anything is meant
-            wanted = {str(thing[int(i)]) for i in np.flatnonzero(of_finding(finding, log).doing(log) & reached)} - {""}
-            if wanted:
-                break
-    who = of_finding(finding, log) if finding is not None else None
-    done = who.doing(log) if who is not None else np.zeros(log.table.height, np.bool_)
-    # the port of an address is no part of "that address"
-    addresses = {a for name in wanted for a in concepts.addresses_in(name)[:1]}
-    hit = {t for t in thing.unique().to_list() if t in wanted or (t and addresses & set(concepts.addresses_in(t)))}
-    mask = np.asarray(thing.is_in(list(hit)).to_numpy(), np.bool_)
-    named = sorted(addresses) or sorted(PureWindowsPath(name).name for name in wanted)
-    facts = {
-        "kind": "relation", "relation": "others", "said": "reach it", **_about(who), "things": named[:6],
-        "more_things": max(0, len(named) - 6), "own_rows": int((mask & done).sum()),
-    }  # fmt: skip
-    return Answer(where=np.flatnonzero(mask & ~done), facts=facts)
-
-
 def _without_words(request: Request, concept: str) -> Request:
-    """The request without the entities that are only the concept's own words: a process may be called Registry."""
-    words = concepts.concept_words(concept, request.question)
-    return replace(request, entities=tuple(e for e in request.entities if PureWindowsPath(e).stem.lower() not in words.split()))
+    """The request without the entities that are only the concept's own words: a process may be called Registry, a folder Credentials."""
+    words = {word.removesuffix("s") for word in concepts.concept_words(concept, request.question).split()}
+    kept = tuple(e for e in request.entities if PureWindowsPath(e).stem.lower().removesuffix("s") not in words)
+    return replace(request, entities=kept)
 
 
 def _short(request: Request) -> bool:
@@ -187,7 +147,7 @@ def _related(relation: str, asked: Sequence[str], who: Actors | None, log: Event
     if inside is not None:
         mask = mask & inside
     where = np.flatnonzero(mask)
-    facts = {"kind": "relation", "relation": relation, "said": _SAID.get(relation, ""), **_about(who)}
+    facts = {"kind": "relation", "relation": relation, "said": _SAID.get(relation, ""), **about(who)}
     if relation in _BROAD:
         facts["tally"] = _tally(relation, log, where)
         facts["outside"] = [a for a, _ in facts["tally"] if relation == "address" and concepts.is_outside(a)]
@@ -203,7 +163,7 @@ def _conceptual(name: str, who: Actors | None, log: EventLog, inside: concepts.M
         mask = everywhere & (done if done.any() else _objects(who, log))
     where = np.flatnonzero(mask if inside is None else mask & inside)
     facts: dict[str, Any] = {
-        "kind": "concept", "concept": name, "said": concept.said, "limit": concept.limit, "in_all": int(everywhere.sum()), **_about(who),
+        "kind": "concept", "concept": name, "said": concept.said, "limit": concept.limit, "in_all": int(everywhere.sum()), **about(who),
         "recorded": [str(o) for o, _ in log.table["operation"].value_counts(sort=True).head(6).rows() if not is_text(str(o), "x")],
         "timed": inside is not None,
     }  # fmt: skip
@@ -232,10 +192,6 @@ def _naming_addresses(log: EventLog) -> concepts.Mask:
 def _suspicious_addresses(log: EventLog, inv: Investigation | None, where: NDArray[np.int64]) -> list[list[Any]]:
     """The addresses in those of some rows that belong to findings."""
     return _tally("address", log, where[suspicious(log, inv)[where]])
-
-
-def _about(who: Actors | None) -> dict[str, Any]:
-    return {"about": list(who.shown) if who else [], "by_finding": who.finding if who else ""}
 
 
 def _objects(who: Actors | None, log: EventLog) -> concepts.Mask:
@@ -269,7 +225,9 @@ def _tally(relation: str, log: EventLog, where: NDArray[np.int64]) -> list[list[
     table = log.table[where]
     if relation == "address":
         said = zip(concepts.texts(table, "object"), concepts.texts(table, "detail"), strict=True)
-        found = [a for thing, detail in said for a in dict.fromkeys(concepts.addresses_in(f"{thing} {detail}"))]
+        # the details of a connection name the own end, too
+        named = (concepts.addresses_in(thing) or concepts.addresses_in(detail) for thing, detail in said)
+        found = [a for addresses in named for a in dict.fromkeys(addresses)]
     elif relation == "account" and "user" not in table.columns:
         found = [m[1] or m[2] for text in concepts.texts(table, "detail") for m in [_USER_IN_TEXT.search(text)] if m]
     else:

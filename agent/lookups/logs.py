@@ -13,7 +13,8 @@ from agent.investigation import Investigation
 from agent.lookups.found import made
 from agent.lookups.log_actors import says_it, suspicious, touched
 from agent.lookups.log_expanding import around
-from agent.lookups.log_relations import Answer, answer, deeds, telling
+from agent.lookups.log_incident import earliest, ordinary
+from agent.lookups.log_relations import Answer, answer, asked_relation, deeds, telling
 from agent.question import Request, TimeRange
 from agent.reading.phrases import either, word
 from agent.reading.tidy import words_of
@@ -36,6 +37,12 @@ def look_up(request: Request, source: Source, inv: Investigation | None, store: 
         if graph is not None:
             yield graph
         return
+    relation = asked_relation(request.question)
+    if inv is not None and relation in ("earliest", "ordinary"):
+        told = earliest(source, inv) if relation == "earliest" else ordinary(request, source, inv, store)
+        if told is not None:
+            yield told
+            return
     times = [when for when in request.times if when.source == source.name]
     inside = _within(log, times) if times else None
     found = answer(request, log, inv, inside)
@@ -121,6 +128,9 @@ def _answered(source: Source, found: Answer, inv: Investigation | None, store: E
         "findings": [found.facts["by_finding"]] if found.facts["by_finding"] else touched(log, inv, found.where.tolist()),
     }  # fmt: skip
     rows = tuple(int(row) for row, _, _ in shown)
+    told = log.table["row"].is_in(list(rows)).to_numpy() & suspicious(log, inv)
+    if told.any() and told.sum() < len(rows) and not found.facts["by_finding"]:
+        facts["of_findings"] = log.table["row"].to_numpy()[told].tolist()
     return made("search", source.name, EventRows(sample=log.name, rows=rows) if rows else Whole(sample=log.name), facts)
 
 

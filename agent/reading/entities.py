@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from agent.question import SourceInfo
 from agent.reading.names import Named, Span, blank
-from agent.reading.phrases import either, literals, wordlist
+from agent.reading.phrases import either, headed, literals, wordlist
 from agent.reading.tidy import is_word, one_edit
 
 MOST_FOR_TYPOS = 5000
@@ -71,7 +71,8 @@ def find_entities(text: str, source: SourceInfo, *, original: str = "") -> Named
             notes.append(f"I read {m[0]!r} as {index.find(near)[0]}.")
     if len(index) <= MOST_FOR_TYPOS:
         for m in re.finditer(r"(?<![\w./\\-])[a-z]\w{4,}(?![\w/\\@-]|\.\w)", blank(text, spans)):
-            near = None if m[0] in literals() or is_word(m[0]) else _near(m[0], index.keys())
+            spoken = m[0] in literals() or is_word(m[0]) or any(p.search(m[0]) for _, p in headed("log concept"))
+            near = None if spoken else _near(m[0], index.keys())
             if near is not None:  # "svucpd"
                 found += index.find(near)
                 spans.append(m.span())

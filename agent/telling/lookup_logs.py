@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.telling.log_words import called, rows_said, short, time_of
+from agent.telling.log_words import called, quote, rows_said, short, time_of
 from agent.telling.words import cite, count, listed, name, number
 from core.evidence import Evidence
 
@@ -14,7 +14,40 @@ def search(evidence: Evidence) -> list[str]:
     kind = evidence.facts.get("kind")
     if kind == "relation":
         return _relation(evidence)
-    return _concept(evidence) if kind == "concept" else _word(evidence)
+    told = {"concept": _concept, "earliest": _earliest, "ordinary": _ordinary}.get(str(kind), _word)
+    return told(evidence)
+
+
+def _earliest(evidence: Evidence) -> list[str]:
+    """The first event of the findings, and where the worst one begins when it is another."""
+    facts: Any = evidence.facts
+    cited = cite(evidence)
+    row, seconds, text = facts["did"][0]
+    at = f", {time_of(facts, seconds)}" if seconds is not None else ""
+    begins = listed([name(end) for end in facts["begins"][0]])
+    lines = [f"**The earliest suspicious event is row {row}**{at}: {quote(text)}; with it begins what ends in {begins} {cited}."]
+    if row != facts["worst_row"]:
+        lines.append(f"The worst finding, which ends in {name(facts['worst'])}, begins in row {facts['worst_row']} {cited}.")
+    return [*lines, *rows_said({**facts, "did": facts["did"][1:]}, cited)]
+
+
+def _ordinary(evidence: Evidence) -> list[str]:
+    """Which events of a finding are not rare on their own, beside what makes it suspicious as a whole."""
+    facts: Any = evidence.facts
+    cited = cite(evidence)
+    events = "normal events" if facts["calibrated"] else "the events of this log"
+    against = f"measured against {events} (threshold {number(facts['limit'])})"
+    whole = f"{count(facts['events'], 'event')} of what ends in {name(facts['name'])}"
+    some = f"{number(facts['usual'])} of the {whole} {'is' if facts['usual'] == 1 else 'are'} ordinary alone"
+    lines = [f"**{some if facts['usual'] else f'None of the {whole} is ordinary alone'}**, {against} {cited}."]
+    lines += rows_said(facts, cited)
+    if facts["acts"] > facts["events"]:
+        lines.append(
+            f"Of all {count(facts['acts'], 'act')} of its processes {number(facts['usual_acts'])} are ordinary alone {cited}."
+        )
+    score, limit = number(facts["said_score"]), number(facts["said_limit"])
+    lines.append(f"As a whole it is suspicious: it scores {score} against a threshold of {limit} {cited}.")
+    return lines
 
 
 def _word(evidence: Evidence) -> list[str]:
@@ -147,6 +180,11 @@ def _concept(evidence: Evidence) -> list[str]:
         lines.append(f"Accounts: {listed([f'{name(a)} ({number(n)})' for a, n in facts['accounts'][:6]])} {cited}.")
     if facts["concept"] in ("brute", "failed"):
         lines += _guessing(evidence)
+    if facts.get("of_findings"):
+        own = [str(row) for row in facts["of_findings"]]
+        lines.append(
+            f"Of the rows told here, {'row' if len(own) == 1 else 'rows'} {listed(own)} belong{'s' * (len(own) == 1)} to findings {cited}."
+        )
     if facts["limit"]:
         lines.append(facts["limit"])
     if found > len(facts["did"]):
