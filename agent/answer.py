@@ -256,6 +256,8 @@ def method(inv: Investigation) -> str:
     said = f"I used {name(inv.tool)} because {inv.reason} {cite(inv.survey)}."
     if not inv.survey.calibrated and "normal_s" not in inv.survey.facts:
         said += " The threshold comes from the input itself, so give normal examples to be surer."
+        if inv.kind == "events" and any(finding.abnormal for finding in inv.findings):
+            said += " What is told is the strangest of this log, which need not be bad: how strange it is makes it minor at most."
     roles = inv.survey.facts.get("roles")
     if isinstance(roles, dict) and roles:
         said += f" Columns read: {listed([f'{role} from {name(column)}' for role, column in list(roles.items())[:6]])} {cite(inv.survey)}."

@@ -82,6 +82,7 @@ def grade(
     rule_level: int | None = None,
     rule_weight: float = 1.0,
     judged: Judgement | None = None,
+    relative: bool = False,
     table: SeverityTable | None = None,
 ) -> Severity:
     """Grade a finding.
@@ -93,7 +94,9 @@ def grade(
     `named` is what it is called, looked up in `table` (default: the one in force) for data of `kind`: the level there becomes the
     finding's. `did` are the deeds of a chain or an actor, one text each: the worst known one only raises the level, because the
     others may be worse. `rule_level` (0–3) and `rule_weight` (how many times what was measured counts) are what a person's rule says,
-    `judged` what a judge says. Within a level the score never falls when ratio, extent, duration or confidence grows.
+    `judged` what a judge says. `relative`: it was compared with nothing but the rest of its own file, in which something is always the
+    strangest, so that what was measured makes it minor at most; what is known still counts. Within a level the score never falls when
+    ratio, extent, duration or confidence grows.
 
     Raises:
         BadInput: a rule's level is not 0–3, its weight is not a positive number, or the person's severity table is damaged.
@@ -118,6 +121,9 @@ def grade(
     if sure is not None and sure < SURE:
         measured *= LEAST_SHARE + (1 - LEAST_SHARE) * min(max((sure - UNSURE) / (SURE - UNSURE), 0.0), 1.0)
         why.append("unsure, so it counts less")
+    if relative and measured >= NONE_BELOW:
+        measured = _placed(1, measured)
+        why.append(f"the strangest of its own log and compared with no normal one, so by itself {SEVERITY_NAMES[1]} at most")
     alone = _level_of(measured)
     if named or did:
         table = table or table_in_force()

@@ -34,7 +34,7 @@ EXAMINERS: dict[Kind, str] = {
     "events": "agent.examine.events",
 }
 """Modules with `examine(run, store)`, imported when a source of that kind is looked at."""
-CACHE_VERSION = "11"
+CACHE_VERSION = "12"
 """Raised when examiners change what they store, so that old cached results are not shown as new ones."""
 
 

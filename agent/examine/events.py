@@ -41,6 +41,8 @@ DEEDS_GRADED = 1_000
 ORDINARY_GAP_S = 3600.0
 """A link of a chain that comes this long before the next, and is not rare itself, does not belong to what happened."""
 TABLE_ROWS = 25
+EVERYDAY = 45.0
+"""Harm of deeds that most programs do (writing files, reaching out): without a normal log they say nothing of a finding."""
 
 
 def examine(run: Run, store: EvidenceStore) -> Investigation:
@@ -220,10 +222,12 @@ class _Teller:
         if score <= against.threshold:
             return Finding(evidence=evidence)
         harm, harm_words = harm_of(self.log, where)
+        if not self.run.n_normal and harm <= EVERYDAY:
+            harm, harm_words = 0.0, ""
         sure = confidence(p_value=p_value, ratio=ratio, calibrated=against.calibrated)
         severity = grade(
             ratio=ratio, extent=n_flagged / max(len(where), 1), extent_words=_extent(n_flagged, len(where)), floor=harm,
-            kind="events", did=deeds_of(self.log, where[:DEEDS_GRADED]), sure=sure, table=self.table,
+            kind="events", did=deeds_of(self.log, where[:DEEDS_GRADED]), sure=sure, relative=not self.run.n_normal, table=self.table,
         )  # fmt: skip
         severity = replace(severity, why=f"{severity.why}{harm_words}")
         return Finding.stated(evidence, label, severity, sure)

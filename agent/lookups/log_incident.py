@@ -61,7 +61,6 @@ def ordinary(request: Request, source: Source, inv: Investigation, store: Eviden
     facts: dict[str, Any] = {
         "kind": "ordinary", "events": len(own), "usual": len(usual), "acts": len(done), "usual_acts": int((scores[done] <= limit).sum()),
         "did": deeds(log, np.array(usual[:FIRST_TOLD], np.int64)), "epoch_s": log.epoch_s, "limit": round(limit, 3),
-        "before": int(finding.evidence.facts.get("hangs_on") or 0) if finding.evidence.facts.get("what") == "chain" else 0,  # type: ignore[call-overload]
         "calibrated": inv.survey.calibrated, "findings": [finding.evidence.id], "name": short_name(_end(finding)),
         "said_score": round(float(finding.evidence.score or 0.0), 3), "said_limit": round(float(finding.evidence.threshold or 0.0), 3),
     }  # fmt: skip

@@ -11,10 +11,10 @@ import numpy as np
 from agent.evidence_store import EvidenceStore
 from agent.investigation import Investigation
 from agent.lookups.found import made
-from agent.lookups.log_actors import says_it, suspicious, touched
+from agent.lookups.log_actors import Answer, says_it, suspicious, touched
 from agent.lookups.log_expanding import around
 from agent.lookups.log_incident import earliest, ordinary
-from agent.lookups.log_relations import Answer, answer, asked_relation, deeds, telling
+from agent.lookups.log_relations import answer, asked_relation, deeds, telling
 from agent.question import Request, TimeRange
 from agent.reading.phrases import either, word
 from agent.reading.tidy import words_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from asking import ask
+from asking import SAMPLES, ask
 
 from agent.session import Session
 
@@ -86,3 +86,19 @@ def test_what_cannot_be_judged_becomes_a_sentence(tmp_path: Path, question: str)
     assert reply.status == "insufficient"
     assert "I could not judge `one.csv`" in reply.answer
     assert "expected" in reply.answer
+
+
+@pytest.mark.parametrize("detector", ["ape", "sequences"])
+def test_without_a_normal_log_the_strangest_programs_are_minor_at_most(tmp_path: Path, detector: str) -> None:
+    """In every log something is the strangest: ordinary programs at work are no crisis for it."""
+    reply = ask(Session(home=tmp_path), f"use {detector}: what is wrong?", files=[SAMPLES / "workstation.jsonl"])
+    assert reply.anomalies
+    assert {a.severity for a in reply.anomalies} == {1}
+    assert "which need not be bad: how strange it is makes it minor at most" in reply.answer
+    assert all("compared with no normal one" in a.why for a in reply.anomalies)
+
+
+def test_what_is_known_to_be_harmful_stays_critical_without_a_normal_log(tmp_path: Path) -> None:
+    worst = ask(Session(home=tmp_path), "use rarity: what is wrong?", files=[SAMPLES / "workstation.jsonl"]).anomalies[0]
+    assert worst.severity == 3
+    assert "log-on secrets" in worst.why
