@@ -57,7 +57,7 @@ class Course:
 
 def train_trip(
     network: TripNetwork, normal: Windows, held_out: Windows, *, updates: int, batch: int, rate: float, seed: int,
-    low: Callable[[], AbstractContextManager[object]],
+    low: Callable[[], AbstractContextManager[object]], judged: Tensor | None = None,
 ) -> Course:  # fmt: skip
     """Train `network` in place, on the device where it is; equal arguments give equal weights on one device.
 
@@ -70,15 +70,16 @@ def train_trip(
         rate: of the first steps.
         seed: of the windows' order and what is dropped.
         low: opens the number format that the network computes in.
+        judged: which channels (M,) are to be rebuilt, the others being only seen; None: all.
     """
     generator = torch.Generator().manual_seed(seed)
     device = network.seen_offset.device
-    length = network.shape.window
+    length, places = network.shape.window, _places(judged)
     parameters = list(network.parameters())  # the frozen body has none
     optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=WEIGHT_DECAY)
     checked = held_out.starts[:: math.ceil(len(held_out.starts) / CHECKED)]
     held_out = Windows(rows=held_out.rows, starts=checked)
-    found = [window_error(network, held_out, low=low)]
+    found = [window_error(network, held_out, judged=judged, low=low)]
     best, kept = copy.deepcopy(network.state_dict()), 0
     order = torch.empty(0, dtype=torch.long)
     every = max(1, math.ceil(updates / EPOCHS))
@@ -95,7 +96,7 @@ def train_trip(
             windows = normal.batch(chosen, length).to(device)
             with low():
                 rebuilt = network(windows)
-            loss = F.mse_loss(rebuilt, windows)
+            loss = F.mse_loss(rebuilt[..., places], windows[..., places])
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(parameters, CLIP)
@@ -104,7 +105,7 @@ def train_trip(
             step("training steps", number, updates)
             if number % every and number != updates:
                 continue
-            found.append(window_error(network, held_out, low=low))
+            found.append(window_error(network, held_out, judged=judged, low=low))
             epoch = len(found) - 1
             if found[-1] < min(found[:-1]):
                 best, kept = copy.deepcopy(network.state_dict()), epoch
@@ -118,17 +119,27 @@ def train_trip(
 
 @torch.no_grad()
 def window_error(
-    network: TripNetwork, windows: Windows, *, low: Callable[[], AbstractContextManager[object]], batch: int = 128
+    network: TripNetwork,
+    windows: Windows,
+    *,
+    low: Callable[[], AbstractContextManager[object]],
+    judged: Tensor | None = None,
+    batch: int = 128,
 ) -> float:
-    """Mean squared error of rebuilt windows, nothing dropped; the network's mode is left as it was."""
+    """Mean squared error of rebuilt windows in the judged channels, nothing dropped; the network's mode is left as it was."""
     training = network.training
     network.eval()
     device, total = network.seen_offset.device, 0.0
+    places = _places(judged)
     for first in range(0, len(windows.starts), batch):
         chosen = torch.arange(first, min(first + batch, len(windows.starts)))
         given = windows.batch(chosen, network.shape.window).to(device)
         with low():
             rebuilt = network(given)
-        total += float((rebuilt - given).square().mean(dim=(1, 2)).sum())
+        total += float((rebuilt - given)[..., places].square().mean(dim=(1, 2)).sum())
     network.train(training)
     return total / len(windows.starts)
+
+
+def _places(judged: Tensor | None) -> Tensor | slice:
+    return slice(None) if judged is None else judged.nonzero().squeeze(1)

@@ -1,4 +1,4 @@
-"""TripLLM on made-up series: planted faults, both rules, hostile input; errors of overlapping windows against loops."""
+"""TripLLM on made-up series: planted faults, all rules, switches, hostile input; errors of overlapping windows against loops."""
 
 import dataclasses
 import itertools
@@ -62,7 +62,7 @@ def ruled(learned, rule, hop, tmp_path):
     return TripLLM.load(tmp_path / "b.npz")
 
 
-@pytest.mark.parametrize(("rule", "hop"), [("average", 4), ("average", 1), ("last", 1)])
+@pytest.mark.parametrize(("rule", "hop"), [("average", 4), ("average", 1), ("window", 4), ("window", 1), ("last", 1)])
 def test_a_shift_is_found_and_its_channel_blamed(learned, rule, hop, tmp_path):
     found = ruled(learned, rule, hop, tmp_path).score([series(faulty())])[0]
     late = 16 if rule == "last" else 0
@@ -79,25 +79,27 @@ def test_the_papers_rule_is_the_windows_mean_error_at_its_last_step(learned, tmp
     z = np.clip((values - scale.mean) / scale.spread, -detector.clip, detector.clip).astype(np.float32)
     for t in (15, 16, 40, 59):
         window = z[None, t - 15 : t + 1]
-        error = ((detector._rebuilt(window) - window) ** 2)[0].mean(axis=0) / detector._level
-        assert found.scores[t] == pytest.approx(error.mean(), rel=1e-4)
+        error = ((detector._rebuilt(window) - window) ** 2)[0].mean(axis=0)
+        assert found.scores[t] == pytest.approx(error @ detector._weights, rel=1e-4)
     assert not found.scores[:15].any()
     assert not found.valid[:15].any()
     assert found.valid[15:].all()
 
 
-def test_the_average_rule_is_a_steps_mean_over_its_windows(learned):
+@pytest.mark.parametrize("rule", ["average", "window"])
+def test_a_step_gets_the_mean_over_its_windows_of_its_own_or_their_whole_error(learned, rule):
     values = waves(37, seed=3)
-    errors, _ = learned._errors(values)
+    errors, _ = learned.scored_by(rule=rule, hop=4, balanced=True)._errors(values)
     z = np.clip((values - learned._scale.mean) / learned._scale.spread, -learned.clip, learned.clip).astype(np.float32)
     starts = [0, 4, 8, 12, 16, 20, 21]
     rebuilt = learned._rebuilt(np.stack([z[a : a + 16] for a in starts]))
     for t in (0, 5, 20, 36):
-        of = [(rebuilt[i, t - a] - z[t]) ** 2 for i, a in enumerate(starts) if a <= t < a + 16]
+        squares = [(t - a, (rebuilt[i] - z[a : a + 16]) ** 2) for i, a in enumerate(starts) if a <= t < a + 16]
+        of = [square[place] if rule == "average" else square.mean(axis=0) for place, square in squares]
         np.testing.assert_allclose(errors[t], np.mean(of, axis=0), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("rule", ["average", "last"])
+@pytest.mark.parametrize("rule", ["average", "window", "last"])
 @pytest.mark.parametrize("hop", [1, 3, 5])
 @pytest.mark.parametrize("cuts", [[], [2], [5, 6, 17], [9]])
 def test_blocks_of_any_size_give_the_errors_of_one(rule, hop, cuts, monkeypatch):
@@ -111,6 +113,8 @@ def test_blocks_of_any_size_give_the_errors_of_one(rule, hop, cuts, monkeypatch)
     for t in range(23):
         if rule == "average":
             expected[t] = z[t] ** 2  # every window rebuilds it as 0
+        elif rule == "window":
+            expected[t] = np.mean([(z[a : a + 5] ** 2).mean(axis=0) for a in starts if a <= t < a + 5], axis=0)
         elif t >= 4:
             start = next(a for a in starts if a + 4 >= t)  # the first window that ends there or later
             expected[t] = (z[start : start + 5] ** 2).mean(axis=0)
@@ -206,7 +210,44 @@ def test_seeds_are_told_apart_and_unbalanced_errors_are_the_plain_ones():
     errors, _ = plain._errors(waves(seed=2))
     np.testing.assert_allclose(found.scores, errors.mean(axis=1), rtol=1e-5)
     balanced = one.score([series(waves(seed=2))])[0]
-    np.testing.assert_allclose(balanced.channels * one._level, found.channels, rtol=1e-5)
+    np.testing.assert_allclose(balanced.channels / one._weights / 3, found.channels, rtol=1e-5)
+
+
+def with_switch(values, *, seed):
+    """Two more channels: a flag thrown at random, as often in any part, and one that never moves."""
+    flag = (np.random.default_rng(seed).random(len(values)) < 0.1).astype(np.float32)
+    return np.column_stack([values, flag, np.full(len(values), 3, np.float32)])
+
+
+def test_switches_are_looked_at_and_not_judged_unless_asked_for(tmp_path):
+    normal, test = with_switch(waves(seed=1), seed=1), with_switch(faulty(), seed=2)
+    detector = TripLLM(**SMALL).fit([series(normal)])
+    assert detector._judged.tolist() == [True, True, True, False, True]
+    found = detector.score([series(test)])[0]
+    assert not found.channels[:, 3].any()
+    assert 290 <= int(found.scores.argmax()) < 322
+    detector.save(tmp_path / "a.npz")
+    np.testing.assert_array_equal(TripLLM.load(tmp_path / "a.npz").score([series(test)])[0].scores, found.scores)
+    judging = TripLLM(**SMALL, switches=True).fit([series(normal)])
+    assert judging.score([series(test)])[0].channels[:, 3].any()
+
+
+def test_a_channel_that_never_moved_counts_when_it_moves_and_only_then():
+    detector = TripLLM(**SMALL).fit([series(with_switch(waves(seed=1), seed=1))])
+    still = with_switch(waves(seed=2), seed=2)
+    assert not detector.score([series(still)])[0].channels[:, 4].any()
+    moved = still.copy()
+    moved[200:210, 4] = 4
+    found = detector.score([series(moved)])[0]
+    assert 184 < int(found.scores.argmax()) < 226
+    assert int(found.channels[200:210].sum(axis=0).argmax()) == 4
+
+
+def test_a_series_of_nothing_but_switches_is_judged_by_them():
+    flags = with_switch(waves(seed=1), seed=1)[:, 3:]
+    detector = TripLLM(**SMALL).fit([series(flags)])
+    assert detector._judged.all()
+    assert np.isfinite(detector.score([series(flags)])[0].scores).all()
 
 
 def test_training_tells_its_progress_and_ends_with_the_budget():

@@ -1,7 +1,8 @@
 """From the errors of overlapping windows to errors of time steps, block by block, so that a long series never lies there as windows.
 
-Two rules. "average": a step's error is the mean over all windows that hold it. "last": the error of a whole window, mean over its
-steps, is given to its last step (Yu, Ouyang & Lin, TriP-LLM, 2025); of windows `hop` apart, to its last `hop` steps.
+Three rules. "average": a step's error is the mean over all windows that hold it. "window": so is it, but each of them counts with
+the mean error of all its steps, which makes long faults stand out and blurs their ends. "last": the error of a whole window, mean over
+its steps, is given to its last step (Yu, Ouyang & Lin, TriP-LLM, 2025); of windows `hop` apart, to its last `hop` steps.
 Axes: z (T, M) float32 in standard deviations; windows (N, L, M).
 """
 
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 from core.progress import step
 
 Array = NDArray[np.float32]
-Rule: TypeAlias = Literal["average", "last"]
-RULES: tuple[Rule, ...] = ("average", "last")
+Rule: TypeAlias = Literal["average", "window", "last"]
+RULES: tuple[Rule, ...] = ("average", "window", "last")
 BLOCK_NUMBERS = 8_000_000
 """Numbers of a block of rows that are prepared at a time."""
 AT_ONCE = 128
@@ -81,7 +82,9 @@ def step_errors(
 def _give(squares: Array, starts: list[int], windowing: Windowing, errors: Array, covered: NDArray[np.float32]) -> None:
     """Add windows' squared errors (N, L, M) to the steps they belong to."""
     length, hop = windowing.length, windowing.hop
-    if windowing.rule == "average":
+    if windowing.rule != "last":
+        if windowing.rule == "window":
+            squares = np.broadcast_to(squares.mean(axis=1, keepdims=True), squares.shape)
         for square, start in zip(squares, starts, strict=True):
             errors[start : start + length] += square
             covered[start : start + length] += 1
