@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from core.errors import BadInput
 from core.samples import Series, TimeBase
 from core.settings import limits
+from readers.counters import count_on
 from readers.labels import label_columns
 from readers.names import listed, shown_text
+from readers.summer_time import keep_order_in_double_hours
 from readers.table import ROW, Table, is_missing, is_number
 from readers.table_values import in_batches, note_beyond, numbers_of, to_single
 from readers.time_columns import read_times, time_columns, unreadable_times
-from readers.timestamps import ParsedTimes
+from readers.timestamps import NAIVE, ParsedTimes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -260,6 +262,9 @@ def _series(frame: pl.DataFrame, columns: Columns, table: Table, name: str, note
     named = dict(zip(table.columns, table.units, strict=False))
     named |= dict.fromkeys(_durations(table, columns.values), "s")
     values, channels, units = tidy(values, columns.values, named, name, notes)
+    counted: list[str] = []
+    values = count_on(values, channels, rows, counted)
+    notes[:0] = counted  # first, for a chat says the first few: values differ from the file's
     return Series(
         name=name, values=values, time_s=time_s, channels=channels, units=units, time_base=base, epoch_s=epoch, rows=rows,
         notes=tuple(notes),
@@ -274,13 +279,19 @@ def _clock(
     if times is None or np.isfinite(times.seconds).sum() < 2:
         notes.append(NO_TIME)
         return np.arange(count, dtype=np.float64), "index", None, np.arange(count)
-    if times.note:
-        notes.append(times.note)
     good = np.isfinite(times.seconds)
     if not good.all():
         notes.append(f"{int((~good).sum()):,} rows without a readable time in {listed(columns)} were left out.")
     kept = np.flatnonzero(good)
     seconds = times.seconds[kept]
+    if NAIVE in times.note:  # a clock with a zone repeats nothing
+        seconds, hours = keep_order_in_double_hours(seconds)
+        notes.extend(
+            f"The hour from {hour:%Y-%m-%d %H:%M} occurs twice, as at the end of summer time: its rows were spread over it in the order "
+            "of the file; other times are as written." for hour in hours
+        )  # fmt: skip
+    if times.note:
+        notes.append(times.note)
     backwards = int((np.diff(seconds) < 0).sum())
     if backwards:
         notes.append(f"Rows were not in time order ({backwards:,} steps back); they were sorted.")

@@ -74,7 +74,7 @@ def parse_times(column: pl.Series, header: str) -> ParsedTimes | None:
         micros = column.cast(pl.Datetime("us")) if kind == pl.Date else column.dt.cast_time_unit("us")
         seconds = micros.to_physical().cast(pl.Float64).to_numpy() / 1e6
         zoned = kind == pl.Datetime and getattr(kind, "time_zone", None) is not None
-        return ParsedTimes(seconds=seconds, base="clock", note="" if zoned else _NAIVE)
+        return ParsedTimes(seconds=seconds, base="clock", note="" if zoned else NAIVE)
     if kind == pl.Duration:
         return ParsedTimes(seconds=column.dt.total_microseconds().cast(pl.Float64).to_numpy() / 1e6, base="elapsed")
     if kind == pl.Time:
@@ -133,7 +133,7 @@ def without_year(texts: Sequence[str | None], *, now: datetime | None = None) ->
         if (turn, month, day) not in days:
             days[turn, month, day] = _day_start(newest - known[-1][0] + turn, month, day)
     seconds = np.array([np.nan if s is None else days[s[:3]] + s[3] for s in stamps], dtype=np.float64)
-    note = f"The times carry no year; {newest} was assumed for the last one. {_NAIVE}"
+    note = f"The times carry no year; {newest} was assumed for the last one. {NAIVE}"
     return ParsedTimes(seconds=seconds, base="clock", note=note)
 
 
@@ -147,7 +147,7 @@ def _day_start(year: int, month: int, day: int) -> float:
 
 _YEARLESS = re.compile(r"^([A-Za-z]{3}) +(\d{1,2}) (\d\d):(\d\d):(\d\d(?:[.]\d+)?)")
 _MONTHS = {m: i for i, m in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)}
-_NAIVE = "Times carry no zone and are taken as UTC."
+NAIVE = "Times carry no zone and are taken as UTC."
 _NO_DATE = "Clock times without a date: counted from the first one."
 
 
@@ -195,7 +195,7 @@ def _written(text: pl.Series, head: pl.Series) -> ParsedTimes | None:
         note = f" Dates such as {head[0]} were read {order}."
     seconds = _apply(cleaned, chosen)
     if "%z" not in chosen and zone is None:
-        note = _NAIVE + note
+        note = NAIVE + note
     return ParsedTimes(seconds=seconds, base="clock", note=note.strip())
 
 
@@ -324,4 +324,4 @@ def _by_dateutil(text: pl.Series, head: pl.Series) -> ParsedTimes | None:
         return None
     known = {value: one(value) for value in text.drop_nulls().unique()}
     seconds = np.array([known.get(v, float("nan")) if v is not None else float("nan") for v in text], dtype=np.float64)
-    return ParsedTimes(seconds=seconds, base="clock", note=_NAIVE if naive else "")
+    return ParsedTimes(seconds=seconds, base="clock", note=NAIVE if naive else "")

@@ -12,8 +12,8 @@ and now and then in the commands) and of machines of SMD. Mean PATE on MSL, wher
   commands, whose switching nothing foretells, drown the one channel that is measured.
 * Only that channel judged: .138 and .146 (no body .149 and .156); by its windows' mean errors .159 and .189 (.219 and .245).
 * Only it rebuilt as well: .229 after 400 updates (no body .282).
-* On two machines of SMD, without flags, windows' mean errors give .328 and .226, the paper's rule .302 and .213, a step's own .228, .142;
-  without balancing less, by each rule.
+* On two machines of SMD, without flags, windows' mean errors give .328 and .226, the paper's rule .302 and .213, a step's own .228 and
+  .142; without balancing less, by each rule.
 
 The body costs training: through two layers of MiniLM the held-out error is after 800 updates where it is after 300 without a body, and the
 faults are found as well after 2,400 (.244) as without after 800 (.245). A higher rate or freed norms change nothing. What was learned on
