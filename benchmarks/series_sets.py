@@ -5,6 +5,7 @@ Each entity is a normal part, a test part and its labels (T,) 0/1; SMD also says
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,15 @@ class Entity:
     test: Series
     labels: NDArray[np.int64]
     causes: tuple[Cause, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Labelled:
+    """One whole recording of a single channel: values (T,), and labelled windows as (first, last) steps, both inside."""
+
+    name: str
+    values: NDArray[np.float32]
+    windows: tuple[tuple[int, int], ...]
 
 
 def as_series(name: str, values: NDArray[np.float32], names: tuple[str, ...] = ()) -> Series:
@@ -136,4 +146,25 @@ def nab(root: Path, *, probation: float = 0.15) -> list[Entity]:
                 test=as_series(name, values[start:], ("value",)), labels=labels[start:],
             )
         )  # fmt: skip
+    return found
+
+
+def nab_recordings(root: Path) -> list[Labelled]:
+    """All of the univariate recordings whole, those without a window too, with the windows of its own file of labels.
+
+    Raises:
+        BadInput: the set is not there.
+    """
+    import polars as pl
+
+    place = folder(root, "nab")
+    table = pl.read_parquet(place / "nab.parquet").with_columns(pl.col("series").cast(pl.String))
+    windows = json.loads((place / "combined_windows.json").read_text(encoding="utf-8"))
+    found = []
+    for part in table.partition_by("series", maintain_order=True):
+        name = str(part["series"][0])
+        stamps = part["timestamp"].dt.strftime("%Y-%m-%d %H:%M:%S").to_list()
+        steps = {stamp: len(stamps) - 1 - back for back, stamp in enumerate(reversed(stamps))}  # the first of equal stamps
+        pairs = tuple((steps[first[:19]], steps[last[:19]]) for first, last in windows[name])
+        found.append(Labelled(name=name, values=part["value"].to_numpy().astype(np.float32), windows=pairs))
     return found
