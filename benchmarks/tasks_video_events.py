@@ -35,6 +35,7 @@ from core.samples import Frame, VideoClip
 from core.scores import FrameScores
 from metrics.events import Watched, recall_at, temporal_iou
 from metrics.ranking import auroc
+from tools.video.boundaries import boundaries, split
 from tools.video.frame_novelty import LOW_SHARE, MERGE_GAP_S, MIN_LENGTH_S, SELF_THRESHOLD, SIGMA_S, FrameNovelty
 from tools.video.keyframes import WAYS, moments, picture_changes
 from tools.video.relations import clip_relations
@@ -295,18 +296,23 @@ def _keyframes(data: Path, quick: bool) -> Iterator[Row]:
     for one in test[: 1 if quick else None]:
         clip, shift = chained([before, one.clip, before])[0], before.n_frames / before.fps
         score = detector.score([clip])[0]
-        events = events_of(score, high)
+        assert score.traits is not None
+        events = split(
+            events_of(score, high), boundaries(score.traits, score.seconds, score.unit_s), score.seconds, score.scores,
+            unit_s=score.unit_s, high=high, sigma_s=SIGMA_S, min_length_s=MIN_LENGTH_S,
+        )  # fmt: skip
         for start, end in one.segments:
             span = (start + shift, end + shift)
             told = [event for event in events if event.start_s < span[1] and span[0] < event.end_s]
             if told:
-                given.append((clip, score, max(told, key=lambda event: event.peak), span))
+                event = max(told, key=lambda event: event.peak)
+                given.append((clip, score, event, [other for other in events if other is not event], span))
     for way in WAYS:
         starts, shares, all_three = [], [], []
-        for clip, score, event, (start, end) in given:
+        for clip, score, event, others, (start, end) in given:
             looks = moments(
-                event, score.seconds, score.scores, count=KEYFRAMES, duration_s=clip.duration_s, changes=picture_changes(clip),
-                way=way,
+                event, score.seconds, score.scores, count=KEYFRAMES, duration_s=clip.duration_s, others=others,
+                changes=picture_changes(clip), way=way,
             )  # fmt: skip
             times = np.array([look.time_s for look in looks])
             inside = (times >= start) & (times <= end)
@@ -335,7 +341,7 @@ def chained(clips: Sequence[VideoClip]) -> tuple[VideoClip, list[float]]:
             if begin >= end_s or begin + length <= start_s:
                 continue
             for frame in clip.frames(start_s=max(0.0, start_s - begin), end_s=end_s - begin, step=step, max_side=max_side):
-                yield Frame(frame.number + number, frame.time_s + begin, frame.rgb)
+                yield frame._replace(number=frame.number + number, time_s=frame.time_s + begin)
 
     first = clips[0]
     joined = VideoClip(

@@ -52,7 +52,8 @@ class FrameScores:
     the whole picture jumps (a cut, or a camera that was turned), which is no event: `valid` is False next to them.
 
     Of a video that was only skimmed, units that were not read are not there: `every_s` is then the usual distance of the moments that
-    were read, None when the whole was, and `read` (0 to 1) the share of it that was read.
+    were read, None when the whole was, and `read` (0 to 1) the share of it that was read. `traits` (T, D) is what each unit looks and moves
+    like, where the detector keeps it: something else may begin where it changes (`tools.video.boundaries`).
     """
 
     sample: str
@@ -67,11 +68,12 @@ class FrameScores:
     jumps_s: tuple[float, ...] = ()
     every_s: float | None = None
     read: float = 1.0
+    traits: NDArray[np.float16] | None = None
 
     def __post_init__(self) -> None:
         _finite32(self.scores, f"scores of {self.sample!r}", 1)
         lengths = {len(self.scores), len(self.seconds), len(self.frame_index), len(self.valid)}
-        lengths |= {len(self.boxes)} if self.boxes is not None else set()
+        lengths |= {len(column) for column in (self.boxes, self.traits) if column is not None}
         if len(lengths) != 1:
             raise BadInput(f"scores of {self.sample!r}: expected arrays of one length, got {sorted(lengths)}.")
 

@@ -82,18 +82,22 @@ def extract_events(
             merged.append([first, last])
     segments = []
     for first, last in merged:
-        start, end = float(seconds[first] - unit_s / 2), float(seconds[last] + unit_s / 2)
-        if end - start < min_length_s:
-            continue
-        inside = values[first : last + 1]
-        peak = first + int(np.argmax(inside))
-        segments.append(
-            Segment(
-                start_s=start, end_s=end, peak_s=float(seconds[peak]), peak=float(values[peak]),
-                mean=float(inside.mean()), first=first, last=last,
-            )
-        )  # fmt: skip
+        found = segment(seconds, values, first, last, unit_s)
+        if found.end_s - found.start_s >= min_length_s:
+            segments.append(found)
     return segments
+
+
+def segment(
+    seconds: NDArray[np.float64], values: NDArray[np.float32], first: int, last: int, unit_s: float
+) -> Segment:  # fmt: skip
+    """The event of units first to last of smoothed `values` (T,); its ends lie half a unit outside their centres."""
+    inside = values[first : last + 1]
+    peak = first + int(np.argmax(inside))
+    return Segment(
+        start_s=float(seconds[first] - unit_s / 2), end_s=float(seconds[last] + unit_s / 2), peak_s=float(seconds[peak]),
+        peak=float(values[peak]), mean=float(inside.mean()), first=first, last=last,
+    )  # fmt: skip
 
 
 def gaps(seconds: NDArray[np.float64], gap_s: float) -> list[int]:

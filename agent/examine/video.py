@@ -24,6 +24,7 @@ from core.samples import Frame, VideoClip
 from core.scores import FrameScores
 from core.segments import Segment, extract_events, gaps, smooth
 from core.settings import choice
+from tools.video.boundaries import boundaries, split
 from tools.video.frame_novelty import LOW_SHARE, MERGE_GAP_S, MIN_LENGTH_S, SELF_THRESHOLD, SIGMA_S, FrameNovelty
 from tools.video.keyframes import WAYS, Moment, budgets, moments, picture_changes
 
@@ -52,12 +53,18 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
     assert isinstance(scores, FrameScores)
     calibration = _calibration(run, scores)
     gap_s = float("inf") if scores.every_s is None else 1.5 * scores.unit_s  # a skim leaves out what it did not read
-    scores = replace(scores, scores=smooth(scores.scores, SIGMA_S / scores.unit_s, gaps(scores.seconds, gap_s)))
+    unsmoothed = scores.scores
+    scores = replace(scores, scores=smooth(unsmoothed, SIGMA_S / scores.unit_s, gaps(scores.seconds, gap_s)))
     events = extract_events(
         scores.seconds, scores.scores, unit_s=scores.unit_s, high=calibration.threshold,
         low=LOW_SHARE * calibration.threshold,
         merge_gap_s=MERGE_GAP_S, min_length_s=MIN_LENGTH_S, valid=scores.valid, gap_s=gap_s,
     )  # fmt: skip
+    if events and scores.traits is not None:
+        events = split(
+            events, boundaries(scores.traits, scores.seconds, scores.unit_s, gap_s), scores.seconds, unsmoothed,
+            unit_s=scores.unit_s, high=calibration.threshold, sigma_s=SIGMA_S, min_length_s=MIN_LENGTH_S,
+        )  # fmt: skip
     little_s = _little(run)
     compared = bool(scores.valid.any())
     throughout = compared and bool((scores.scores > calibration.threshold)[scores.valid].mean() > THROUGHOUT)
