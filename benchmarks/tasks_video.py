@@ -252,7 +252,7 @@ def repeated(clip: VideoClip, times: int) -> VideoClip:
             for frame in clip.frames(step=step, max_side=max_side):
                 time_s = frame.time_s + turn * length
                 if start_s <= time_s < end_s:
-                    yield Frame(frame.number + turn * clip.n_frames, time_s, frame.rgb)
+                    yield frame._replace(number=frame.number + turn * clip.n_frames, time_s=time_s)
 
     return VideoClip(
         name=clip.name, height=clip.height, width=clip.width, fps=clip.fps, duration_s=times * length,

@@ -7,8 +7,9 @@ A sample's `name` is what the person calls it (a file name, never a path to trus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -89,17 +90,30 @@ class PointSample:
 
 
 class Frame(NamedTuple):
-    """One decoded frame: its number in the file (from 0), its true time in seconds, and (H, W, 3) uint8 RGB."""
+    """One decoded frame: its number in the file (from 0), its true time in seconds, and (H, W, 3) uint8 RGB.
+
+    `source` gives the picture at another longest side, where it was shrunk: only until the next frame is asked for.
+    """
 
     number: int
     time_s: float
     rgb: NDArray[np.uint8]
+    source: Callable[[int], NDArray[np.uint8]] | None = None
+
+    def at(self, max_side: int) -> NDArray[np.uint8]:
+        """The picture (H, W, 3) with its longest side at most `max_side`: so a few frames can be seen larger than all.
+
+        >>> clip = VideoClip.from_array("toy", np.zeros((2, 60, 80, 3), np.uint8), fps=10.0)
+        >>> [(frame.rgb.shape[1], frame.at(40).shape[1]) for frame in clip.frames(max_side=20)]
+        [(20, 40), (20, 40)]
+        """
+        return shrink(self.rgb, max_side) if self.source is None or max(self.rgb.shape[:2]) >= max_side else self.source(max_side)
 
 
 FrameOpener: TypeAlias = Callable[[float, float, int, int | None], Iterator[Frame]]
 """(start_s, end_s, step, max_side) -> frames whose time lies in [start_s, end_s), every `step`-th, shrunk to `max_side`."""
 
-Glimpser: TypeAlias = Callable[[Sequence[float], float, int, int | None], Iterator[list[Frame]]]
+Glimpser: TypeAlias = Callable[[Sequence[float], float, int, int | None], Iterator[Iterable[Frame]]]
 """(moments in order, length_s, step, max_side) -> for each moment the frames whose time lies in [moment, moment + length_s)."""
 
 
@@ -145,11 +159,11 @@ class VideoClip:
 
     def glimpses(
         self, moments: Sequence[float], *, length_s: float, step: int = 1, max_side: int | None = None
-    ) -> Iterator[list[Frame]]:
+    ) -> Iterator[Iterable[Frame]]:
         """For each moment, in order, the frames with time in [moment, moment + length_s): those that `frames` gives there.
 
         What lies between the moments is not decoded where the file allows that: a glimpse costs the frames from the last of `key_s`
-        on. A glimpse may be empty (a gap of a variable rate, a damaged stretch).
+        on. A glimpse may be empty (a gap of a variable rate, a damaged stretch); it is read before the next one is asked for.
 
         Raises:
             BadInput: the moments are not in order.
@@ -162,7 +176,7 @@ class VideoClip:
             raise BadInput(f"video {self.name!r}: expected moments in order of time, got some out of order; sort them.")
         if self.glimpser is not None:
             return self.glimpser(moments, length_s, step, max_side)
-        return (list(self.frames(start_s=m, end_s=m + length_s, step=step, max_side=max_side)) for m in moments)
+        return (self.frames(start_s=m, end_s=m + length_s, step=step, max_side=max_side) for m in moments)
 
     @classmethod
     def from_array(cls, name: str, frames: NDArray[np.uint8], *, fps: float) -> VideoClip:
@@ -173,7 +187,7 @@ class VideoClip:
             for index in range(0, len(frames), step):
                 time_s = index / fps
                 if start_s <= time_s < end_s:
-                    yield Frame(index, time_s, shrink(frames[index], max_side))
+                    yield Frame(index, time_s, shrink(frames[index], max_side), partial(shrink, frames[index]))
 
         return cls(
             name=name, height=frames.shape[1], width=frames.shape[2], fps=fps,

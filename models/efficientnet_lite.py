@@ -40,6 +40,20 @@ LEVEL_CHANNELS: tuple[int, ...] = (32, *(stage[-1] for stage in STAGES), 1280)
 BATCH_NORM_EPSILON = 1e-3
 
 
+def _joins_steps(x: Tensor) -> bool:
+    """Whether a convolution and its ReLU6 are one step: on a CPU that spares a pass over memory, a sixth of the time.
+
+    It is what torch's own compiler makes of the two, and the numbers are the same to the bit. Not while gradients are recorded or
+    the network is traced for another runtime, which must see plain steps.
+    """
+    return _one_step() and x.device.type == "cpu" and not torch.is_grad_enabled() and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+
+
+@cache
+def _one_step() -> bool:
+    return bool(torch.backends.mkldnn.is_available()) and hasattr(torch.ops.mkldnn, "_convolution_pointwise")  # type: ignore[no-untyped-call]
+
+
 class _Conv(nn.Module):
     """Convolution with "same" padding, folded batch norm and, where asked, ReLU6."""
 
@@ -53,7 +67,14 @@ class _Conv(nn.Module):
         if self.stride > 1:
             (top, bottom), (left, right) = (self._padding(size) for size in x.shape[-2:])
             x = F.pad(x, (left, right, top, bottom))
-        x = self.conv(x)
+        conv = self.conv
+        if _joins_steps(x):
+            act, bounds = ("hardtanh", [0.0, 6.0]) if self.act else ("none", [])
+            y: Tensor = torch.ops.mkldnn._convolution_pointwise(
+                x, conv.weight, conv.bias, conv.padding, conv.stride, conv.dilation, conv.groups, act, bounds, ""
+            )
+            return y
+        x = conv(x)
         return x.clamp_(0.0, 6.0) if self.act else x
 
     def _padding(self, size: int) -> tuple[int, int]:

@@ -8,9 +8,9 @@ decoded are passed over; a damaged tail ends the clip. Sound is ignored. A folde
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def open_video(path: Path, name: str, *, form: str = "any video", note: str = ""
     def opener(start_s: float, end_s: float, step: int, max_side: int | None) -> Iterator[Frame]:
         return _decode(path, form, name, table, start_s, end_s, step, max_side)
 
-    def glimpser(moments: Sequence[float], length_s: float, step: int, max_side: int | None) -> Iterator[list[Frame]]:
+    def glimpser(moments: Sequence[float], length_s: float, step: int, max_side: int | None) -> Iterator[Iterable[Frame]]:
         return _glimpses(path, form, name, table, moments, length_s, step, max_side)
 
     return VideoClip(
@@ -123,13 +123,16 @@ def clip_of_photos(photos: Sequence[Photo], name: str, *, fps: float = FOLDER_FP
                 f"and {photo.name} is {photo.width}×{photo.height}."
             )
 
+    def at(number: int, max_side: int | None) -> NDArray[np.uint8]:
+        return shrink(decode(photos[number], max_side=max_side).pixels, max_side)
+
     def opener(start_s: float, end_s: float, step: int, max_side: int | None) -> Iterator[Frame]:
         for number in range(0, len(photos), step):
             time_s = number / fps
             if time_s >= end_s:
                 return
             if time_s >= start_s:
-                yield Frame(number, time_s, shrink(decode(photos[number], max_side=max_side).pixels, max_side))
+                yield Frame(number, time_s, at(number, max_side), partial(at, number))
 
     return VideoClip(
         name=name, height=first.height, width=first.width, fps=fps, duration_s=len(photos) / fps, n_frames=len(photos),
@@ -208,11 +211,9 @@ def _decode(
     path: Path, form: str, name: str, table: _Table, start_s: float, end_s: float, step: int, max_side: int | None
 ) -> Iterator[Frame]:
     """Yield frames in presentation order; only the kept ones are converted to RGB, at the wanted size."""
-    from av.video.reformatter import VideoReformatter
-
     if step < 1:
         raise BadInput(f"{name}: expected step ≥ 1, got {step}.")
-    reformatter = VideoReformatter()
+    pictures = _Pictures(max_side)
     with _container(path, form) as container:
         stream = main_stream(container, name)
         sought = start_s > _SEEK_GAIN_S and _seek(container, stream, table, start_s)
@@ -225,7 +226,8 @@ def _decode(
             if time_s >= end_s - 1e-9:
                 return
             if time_s >= start_s - 1e-9 and number % step == 0:
-                yield Frame(number, time_s, upright_rgb(frame, reformatter, max_side))
+                yield pictures.of(number, time_s, frame)
+                pictures.let_go()
         else:
             if not nothing:  # the index may also lead behind the last frame
                 return
@@ -235,18 +237,17 @@ def _decode(
             if time_s >= end_s - 1e-9:
                 return
             if time_s >= start_s - 1e-9 and number % step == 0:
-                yield Frame(number, time_s, upright_rgb(frame, reformatter, max_side))
+                yield pictures.of(number, time_s, frame)
+                pictures.let_go()
 
 
 def _glimpses(
     path: Path, form: str, name: str, table: _Table, moments: Sequence[float], length_s: float, step: int, max_side: int | None
-) -> Iterator[list[Frame]]:
+) -> Iterator[Iterable[Frame]]:
     """For each moment the frames of [moment, moment + length_s), from one open container; it seeks where a key frame lies between."""
-    from av.video.reformatter import VideoReformatter
-
     if step < 1:
         raise BadInput(f"{name}: expected step ≥ 1, got {step}.")
-    reformatter = VideoReformatter()
+    pictures = _Pictures(max_side)
     with _container(path, form) as container:
         stream = main_stream(container, name)
         coming = _numbered(container, stream, table, name, sought=False)
@@ -260,16 +261,17 @@ def _glimpses(
                 begins = reached = held[0][1] if held else float("inf")
             if moment < begins and np.searchsorted(table.times, moment - 1e-6) < np.searchsorted(table.times, begins - 1e-6):
                 # the index led past the wanted frame: this moment is decoded by itself, from the beginning if need be
-                yield list(_decode(path, form, name, table, moment, moment + length_s, step, max_side))
+                yield _decode(path, form, name, table, moment, moment + length_s, step, max_side)
                 continue
             while (not held or held[-1][1] < end_s) and (found := next(coming, None)) is not None:
                 held = [*(one for one in held if one[1] >= moment - 1e-9), found]
                 reached = found[1]
             held = [one for one in held if one[1] >= moment - 1e-9]
             yield [
-                Frame(number, time_s, upright_rgb(frame, reformatter, max_side))
+                pictures.of(number, time_s, frame)
                 for number, time_s, frame in held if time_s < end_s and number % step == 0
             ]  # fmt: skip
+            pictures.let_go()
 
 
 def _worth_a_seek(table: _Table, reached: float, moment: float) -> bool:
@@ -326,6 +328,48 @@ def _numbered(container: Any, stream: Any, table: _Table, name: str, *, sought: 
             yield number, time_s, frame
     if damaged:
         _log.warning("%s: %d packets could not be decoded and were passed over", name, damaged)
+
+
+@dataclass(eq=False)
+class _Source:
+    """A decoded picture at any size, until it is let go."""
+
+    frame: Any
+    reformatter: Any
+
+    def __call__(self, max_side: int) -> NDArray[np.uint8]:
+        if self.frame is None:
+            raise RuntimeError("a frame was asked for at another size after the next one was; expected before.")
+        return upright_rgb(self.frame, self.reformatter, max_side)
+
+
+class _Pictures:
+    """Makes frames of one longest side, which can be had at another one until they are let go: decoded pictures are large.
+
+    Each of the two sizes has a reformatter of its own, as one that changes sizes is set up anew each time.
+    """
+
+    def __init__(self, max_side: int | None) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._max_side = max_side
+        self._usual, self._other = VideoReformatter(), VideoReformatter()
+        self._held: list[_Source] = []
+
+    def of(self, number: int, time_s: float, frame: Any) -> Frame:
+        """The frame at the usual size."""
+        rgb = upright_rgb(frame, self._usual, self._max_side)
+        if self._max_side is None or max(frame.width, frame.height) <= self._max_side:
+            return Frame(number, time_s, rgb)
+        source = _Source(frame, self._other)
+        self._held.append(source)
+        return Frame(number, time_s, rgb, source)
+
+    def let_go(self) -> None:
+        """Forget the decoded pictures of all frames so far."""
+        for source in self._held:
+            source.frame = None
+        self._held.clear()
 
 
 def upright_rgb(frame: Any, reformatter: Any, max_side: int | None) -> NDArray[np.uint8]:

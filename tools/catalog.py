@@ -163,6 +163,7 @@ ROWS: tuple[DetectorSpec, ...] = (
         avoid_when="the camera moves all the time, or the abnormal thing fills most of the video",
         paper="patch k-NN (Roth et al. 2022) and flow statistics (Reiss & Hoshen 2022) on frames",
         licence="Apache-2.0 (own code)",
+        version="2",  # appearance is looked at in every second unit
     ),
     DetectorSpec(
         name="state",

@@ -3,6 +3,7 @@ import pytest
 import torch
 from walkers import FPS, walkers
 
+from core.archive import restate
 from core.errors import BadInput
 from core.samples import Frame, VideoClip
 from core.segments import extract_events
@@ -64,6 +65,35 @@ def test_parts_add_up_and_units_are_on_the_clock(fitted):
     assert np.allclose(score.seconds, 0.2 * np.arange(20) + 0.1)
     assert np.all(np.abs(score.frame_index / FPS - score.seconds) <= 0.1 + 1e-9)
     assert score.valid.all()
+
+
+def test_appearance_is_looked_at_less_often_than_motion_and_says_nearly_the_same(fitted, tmp_path):
+    clip = _walkers(8, seed=3, strange=(3, 5))
+    fitted.save(tmp_path / "fitted.npz")
+    restate(tmp_path / "fitted.npz", tmp_path / "every.npz", name="frame_novelty", look_s=0.2)
+    every, some = FrameNovelty.load(tmp_path / "every.npz").score([clip])[0], fitted.score([clip])[0]
+    assert np.array_equal(every.parts["motion"], some.parts["motion"])
+    looked = np.arange(40) % 2 == 0
+    assert np.allclose(every.parts["appearance"][looked], some.parts["appearance"][looked], atol=1e-3)
+    assert np.corrcoef(every.scores, some.scores)[0, 1] > 0.9
+    units = list(fitted.features.read(clip, looks=3))
+    assert np.concatenate([one.looked for one in units]).sum() == 14 == sum(len(one.appearance) for one in units)
+
+
+def test_a_stretch_without_any_look_and_slow_clips_are_scored():
+    """Frames a second apart are each looked at; so is every unit of a clip of few units."""
+    slow = VideoClip.from_array("slow", walkers(4, seed=3), fps=1.0)
+    detector = FrameNovelty(**SMALL)
+    assert detector._looks(slow) == 1
+    assert detector._looks(_walkers(1, seed=3)) == 1
+    assert detector._looks(_walkers(12, seed=3)) == 2
+    assert detector.score([slow])[0].valid.all()
+    seldom = FrameNovelty(look_s=0.6, **SMALL)
+    clip = _walkers(13.4, seed=3)
+    assert seldom._looks(clip) == 3
+    assert seldom.features.expected(clip) % 32 != 0
+    assert [bool(one.looked.any()) for one in seldom.features.read(_walkers(13, seed=3), looks=33)] == [True, True, False]
+    assert seldom.score([clip])[0].valid.all()
 
 
 def test_held_out_normals_score_like_new_normals(fitted):

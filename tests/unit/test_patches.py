@@ -8,7 +8,8 @@ from skimage import data as pictures
 
 from core.errors import BadInput
 from core.weights import EFFICIENTNET_LITE0, locate
-from models.device import place
+from models import efficientnet_lite
+from models.device import leaving_a_core, place
 from models.efficientnet_lite import CENTRES, EfficientNetLite0, load
 from models.patches import PatchEncoder
 
@@ -35,6 +36,31 @@ def test_the_folded_network_is_timms(size):
         _, taps = other.forward_intermediates(x, indices=[1, 2, 3, 4])
         for ours, theirs in zip(net.taps(x, (4, 8, 16, 32)), taps, strict=True):
             assert torch.allclose(ours, theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize(("dtype", "off"), [(torch.bfloat16, 0.0), (torch.float32, 1e-4)])
+def test_one_step_for_a_convolution_and_its_bounds_gives_the_numbers_of_two(dtype, off, monkeypatch):
+    net = _folded().to(dtype=dtype, memory_format=torch.channels_last)
+    x = torch.randn(1, 3, 96, 160, generator=torch.Generator().manual_seed(0)).to(dtype).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        joined = net.taps(x, (8, 16))
+        monkeypatch.setattr(efficientnet_lite, "_one_step", lambda: False)
+        for one, two in zip(joined, net.taps(x, (8, 16)), strict=True):
+            assert float((one - two).abs().max()) <= off
+
+
+def test_while_one_reads_ahead_torch_leaves_a_core_however_many_look():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        with leaving_a_core():
+            assert torch.get_num_threads() == 3
+            with leaving_a_core():
+                assert torch.get_num_threads() == 3
+            assert torch.get_num_threads() == 3
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_known_pictures_get_their_names():

@@ -3,6 +3,7 @@
 import fractions
 import struct
 import tracemalloc
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -100,6 +101,24 @@ def test_shrinking(tmp_path):
     assert frame.rgb.shape == (30, 40, 3)
     assert abs(int(np.median(frame.rgb[..., 1])) - shade(0)) < 8
     assert next(clip.frames(max_side=1000)).rgb.shape == (120, 160, 3)
+
+
+def test_a_frame_can_be_seen_larger_until_the_next_one_is_asked_for(tmp_path):
+    clip = open_path(write_video(tmp_path / "l.mp4", range(40), height=120, width=160)).samples[0]
+    whole = [frame.rgb for frame in clip.frames(max_side=80)]
+    passed = []
+    for frame in clip.frames(max_side=40):
+        assert np.array_equal(frame.at(80), whole[frame.number])
+        assert frame.at(40) is frame.rgb
+        assert frame.at(500).shape == (120, 160, 3)
+        passed.append(frame)
+    assert len(passed) == 40
+    with pytest.raises(RuntimeError, match="before"):
+        passed[0].at(80)
+    joined = replace(clip, glimpser=None)  # as a clip that is made of others
+    for one in (clip, joined):
+        for glimpse in one.glimpses([0.2, 1.0], length_s=0.2, max_side=40):
+            assert all(np.array_equal(frame.at(80), whole[frame.number]) for frame in glimpse)
 
 
 def test_skipped_frames_are_not_converted(tmp_path, monkeypatch):

@@ -58,12 +58,16 @@ class Bank:
             rows, owners, first = [], [], 0
             for _, units in batches:
                 grid = units.appearance if part == "appearance" else units.motion
-                keep = np.ones(len(units), bool) if part == "appearance" else units.moved
+                keep = units.looked if part == "appearance" else units.moved
                 numbers = torch.from_numpy(first + np.flatnonzero(keep)).to(grid.device)
-                chosen = grid[torch.from_numpy(keep).to(grid.device)]
+                if not len(numbers):
+                    continue
+                chosen = grid if part == "appearance" else grid[torch.from_numpy(keep).to(grid.device)]
                 rows.append(chosen.reshape(-1, grid.shape[-1]))
                 owners.append(numbers.repeat_interleave(grid.shape[1] * grid.shape[2]))
                 first += len(units)
+            if not rows:
+                rows, owners = [grid.new_zeros((0, grid.shape[-1]))], [numbers]
             vectors[part], owner[part] = torch.cat(rows).half(), torch.cat(owners)
         return cls(clip=clip, seconds=seconds, vectors=vectors, owner=owner)
 

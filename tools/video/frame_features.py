@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from core.read_ahead import read_ahead
 from core.samples import Frame, VideoClip
+from models.device import leaving_a_core
 from models.flow import DenseFlow
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class FrameFeatures:
     encoder: PatchEncoder
     unit_s: float
     flow_side: int
+    flow_apart: int = 1
+    """Flow is taken at every such pixel: at 4 little is lost, as DIS measures it there and interpolates what lies between."""
 
     def unit_of(self, clip: VideoClip) -> float:
         """Seconds per unit of this clip: `unit_s`, or one frame where frames are further apart."""
@@ -76,15 +79,15 @@ class FrameFeatures:
         return max(1, int(np.ceil(clip.duration_s / self.unit_of(clip) - 1e-6)))
 
     def read(
-        self, clip: VideoClip, *, every: int = 1, rest: bool = False,
+        self, clip: VideoClip, *, every: int = 1, rest: bool = False, looks: int = 1,
         watch: Callable[[Iterator[Frame]], Iterator[Frame]] = iter,
     ) -> Iterator[Units]:  # fmt: skip
         """The clip's units in batches, in one pass: every `every`-th, or with `rest` all the others (what is left is only decoded).
 
-        All decoded frames pass through `watch`.
+        Only units whose number is a multiple of `looks` get an appearance. All decoded frames pass through `watch`.
         """
-        frames = clip.frames(step=self._step(clip), max_side=self._side(clip))
-        return self._units(clip, watch(frames), lambda k: (k % every != 0) == rest)
+        frames = clip.frames(step=self._step(clip), max_side=self.flow_side)
+        return self._units(clip, watch(frames), lambda k: (k % every != 0) == rest, looks)
 
     def at(
         self, clip: VideoClip, numbers: Sequence[int], watch: Callable[[Iterator[Frame]], Iterator[Frame]] = iter
@@ -93,7 +96,7 @@ class FrameFeatures:
         unit_s, step = self.unit_of(clip), self._step(clip)
         back_s = (step + 0.5) / clip.fps  # the frame before, for the unit's first motion
         starts = [max(0.0, number * unit_s - back_s) for number in numbers]
-        glimpses = clip.glimpses(starts, length_s=unit_s + back_s, step=step, max_side=self._side(clip))
+        glimpses = clip.glimpses(starts, length_s=unit_s + back_s, step=step, max_side=self.flow_side)
         return self._units(clip, watch(_once(chain.from_iterable(glimpses))), set(numbers).__contains__)
 
     def stretch(
@@ -106,7 +109,7 @@ class FrameFeatures:
         """
         unit_s, step = self.unit_of(clip), self._step(clip)
         start_s = max(0.0, first * unit_s - (step + 0.5) / clip.fps)
-        frames = clip.frames(start_s=start_s, end_s=last * unit_s, step=step, max_side=self._side(clip))
+        frames = clip.frames(start_s=start_s, end_s=last * unit_s, step=step, max_side=self.flow_side)
         return self._units(clip, watch(frames), lambda number: first <= number < last and wanted(number), looks)
 
     def first_whole(self, clip: VideoClip, time_s: float) -> int:
@@ -120,30 +123,65 @@ class FrameFeatures:
         return step if step / clip.fps <= self.unit_of(clip) / 2 else max(1, int(self.unit_of(clip) * clip.fps / 2))
 
     def longest_side(self, height: int, width: int) -> int:
-        """The longest side to which frames of this size are shrunk before anything is measured."""
+        """The longest side to which frames of this size are shrunk before their appearance is measured."""
         return max(self.flow_side, *self.encoder.resized(height, width))
 
-    def _side(self, clip: VideoClip) -> int:
-        return self.longest_side(clip.height, clip.width)
+    def flow(self) -> DenseFlow:
+        """What measures the motion."""
+        return DenseFlow(side=self.flow_side)
 
-    def one(self, stretch: Stretch, before: Frame | None, unit_s: float, flow: DenseFlow) -> Units:
-        """The single unit of a stretch that was shrunk to `longest_side`; `before` is the frame before it."""
+    def one(self, stretch: Stretch, before: Frame | None, unit_s: float, flow: DenseFlow, side: int) -> Units:
+        """The single unit of a stretch, whose frames can be had at longest side `side`; `before` is the frame before it."""
         frames = (*(() if before is None else (before,)), *stretch.frames)
-        return self._encode(list(_gather(iter(frames), unit_s, flow, stretch.number.__eq__)), unit_s, 1)
+        return self._encode(list(self._gather(iter(frames), unit_s, flow, stretch.number.__eq__, side, 1)), unit_s)
 
     def _units(self, clip: VideoClip, frames: Iterator[Frame], wanted: Callable[[int], bool], looks: int = 1) -> Iterator[Units]:
         """Batches of the wanted units of frames; frames and motion are made ready while a batch is encoded and compared."""
-        unit_s = self.unit_of(clip)
+        unit_s, side = self.unit_of(clip), self.longest_side(clip.height, clip.width)
         pending: list[_Open] = []
-        for unit in read_ahead(_gather(frames, unit_s, DenseFlow(side=self.flow_side), wanted), BATCH):
-            pending.append(unit)
-            if len(pending) == BATCH:
-                yield self._encode(pending, unit_s, looks)
-                pending = []
-        if pending:
-            yield self._encode(pending, unit_s, looks)
+        with leaving_a_core():
+            for unit in read_ahead(self._gather(frames, unit_s, self.flow(), wanted, side, looks), BATCH):
+                pending.append(unit)
+                if len(pending) == BATCH:
+                    yield self._encode(pending, unit_s)
+                    pending = []
+            if pending:
+                yield self._encode(pending, unit_s)
 
-    def _encode(self, units: list[_Open], unit_s: float, looks: int) -> Units:
+    def _gather(
+        self, frames: Iterator[Frame], unit_s: float, flow: DenseFlow, wanted: Callable[[int], bool], side: int, looks: int
+    ) -> Iterator[_Open]:
+        """Group frames into units, those looked at with a picture of this longest side; flow is computed only inside wanted units
+        (from the frame before).
+        """
+        current: _Open | None = None
+        before: Frame | None = None
+        grey: tuple[Frame, NDArray[np.uint8]] | None = None  # the latest frame that was made ready for flow
+        for frame in frames:
+            number = unit_number(frame.time_s, unit_s)
+            if current is not None and number != current.number:
+                yield current
+                current = None
+            if wanted(number):
+                centre = (number + 0.5) * unit_s
+                apart_s = abs(frame.time_s - centre)
+                if current is None:
+                    current = _Open(number, centre, frame.number, np.inf, None)
+                if apart_s < current.apart_s:
+                    current.nearest, current.apart_s = frame.number, apart_s
+                    if number % looks == 0:
+                        current.picture = frame.at(side)
+                dt_s = 0.0 if before is None else frame.time_s - before.time_s
+                # Across a gap of several units the flow would say nothing about this unit.
+                if before is not None and 0 < dt_s <= 2 * unit_s and before.rgb.shape == frame.rgb.shape:
+                    earlier = grey[1] if grey is not None and grey[0] is before else flow.prepare(before.rgb)[0]
+                    grey = (frame, flow.prepare(frame.rgb)[0])
+                    current.add(speed_grid(flow.of(earlier, grey[1]), dt_s, self.flow_apart))
+            before = frame
+        if current is not None:
+            yield current
+
+    def _encode(self, units: list[_Open], unit_s: float) -> Units:
         import torch
 
         from models.device import place
@@ -151,15 +189,15 @@ class FrameFeatures:
         grids = [unit.motion() for unit in units]
         shape = next((grid.shape for grid in grids if grid is not None), (1, 1, DIRECTIONS))
         motion = np.stack([np.zeros(shape, np.float32) if grid is None else grid for grid in grids])
-        looked = [unit.number % looks == 0 for unit in units]
-        pictures = [unit.nearest.rgb for unit, look in zip(units, looked, strict=True) if look]
+        looked = [unit.picture is not None for unit in units]
+        pictures = [unit.picture for unit in units if unit.picture is not None]
         features = (
             self.encoder.encode(pictures) if pictures else torch.zeros((0, 1, 1, 1), device=place(self.encoder.device).device)
         )
         return Units(
             number=np.array([unit.number for unit in units], np.int64),
             seconds=np.array([(unit.number + 0.5) * unit_s for unit in units]),
-            frame_index=np.array([unit.nearest.number for unit in units], np.int64),
+            frame_index=np.array([unit.nearest for unit in units], np.int64),
             appearance=_pool(features),
             motion=torch.from_numpy(motion).to(features.device),
             moved=np.array([grid is not None for grid in grids]),
@@ -207,11 +245,15 @@ def unit_number(time_s: float, unit_s: float) -> int:
 
 @dataclass(eq=False)
 class _Open:
-    """A unit while its frames are coming in; keeps one frame and the sum of its motion."""
+    """A unit while its frames are coming in; keeps the number of the frame nearest to its centre, its picture where it is looked at, and
+    the sum of its motion.
+    """
 
     number: int
     centre: float
-    nearest: Frame
+    nearest: int
+    apart_s: float
+    picture: NDArray[np.uint8] | None
     total: NDArray[np.float32] | None = None
     pairs: int = 0
 
@@ -226,32 +268,6 @@ class _Open:
         return np.asarray(np.sqrt(self.total / self.pairs + QUIET) - np.sqrt(QUIET), dtype=np.float32)
 
 
-def _gather(frames: Iterator[Frame], unit_s: float, flow: DenseFlow, wanted: Callable[[int], bool]) -> Iterator[_Open]:
-    """Group frames into units; flow is computed only inside wanted units (from the frame before)."""
-    current: _Open | None = None
-    before: Frame | None = None
-    grey: tuple[Frame, NDArray[np.uint8]] | None = None  # the latest frame that was made ready for flow
-    for frame in frames:
-        number = unit_number(frame.time_s, unit_s)
-        if current is not None and number != current.number:
-            yield current
-            current = None
-        if wanted(number):
-            if current is None:
-                current = _Open(number, (number + 0.5) * unit_s, frame)
-            elif abs(frame.time_s - current.centre) < abs(current.nearest.time_s - current.centre):
-                current.nearest = frame
-            dt_s = 0.0 if before is None else frame.time_s - before.time_s
-            # Across a gap of several units the flow would say nothing about this unit.
-            if before is not None and 0 < dt_s <= 2 * unit_s and before.rgb.shape == frame.rgb.shape:
-                earlier = grey[1] if grey is not None and grey[0] is before else flow.prepare(before.rgb)[0]
-                grey = (frame, flow.prepare(frame.rgb)[0])
-                current.add(speed_grid(flow.of(earlier, grey[1]), dt_s))
-        before = frame
-    if current is not None:
-        yield current
-
-
 def _once(frames: Iterator[Frame]) -> Iterator[Frame]:
     """Without the frames that the glimpse before gave already, when two of them touch."""
     latest = -1
@@ -261,8 +277,9 @@ def _once(frames: Iterator[Frame]) -> Iterator[Frame]:
             yield frame
 
 
-def speed_grid(flow: NDArray[np.float32], dt_s: float) -> NDArray[np.float32]:
-    """Mean speed per cell and direction (gh, gw, 8) in picture diagonals per second, from flow (h, w, 2) over `dt_s` seconds.
+def speed_grid(flow: NDArray[np.float32], dt_s: float, apart: int = 1) -> NDArray[np.float32]:
+    """Mean speed per cell and direction (gh, gw, 8) in picture diagonals per second, from flow (h, w, 2) over `dt_s` seconds,
+    taken at every `apart`-th pixel.
 
     Direction 0 points right, 2 down, 4 left, 6 up; a cell's eight numbers add up to its mean speed.
 
@@ -275,8 +292,9 @@ def speed_grid(flow: NDArray[np.float32], dt_s: float) -> NDArray[np.float32]:
     import cv2
 
     height, width = flow.shape[:2]
-    rows, columns, bins, pixels = _cells(height, width)
-    speed, angle = cv2.cartToPolar(flow[..., 0], flow[..., 1])
+    rows, columns, taken, bins, pixels = _cells(height, width, apart)
+    flow = flow[taken]
+    speed, angle = cv2.cartToPolar(np.ascontiguousarray(flow[..., 0]), np.ascontiguousarray(flow[..., 1]))
     direction = np.floor(np.asarray(angle) * (DIRECTIONS / (2 * np.pi)) + 0.5).astype(np.int64) % DIRECTIONS
     total = np.bincount((bins + direction).ravel(), np.asarray(speed, np.float64).ravel(), rows * columns * DIRECTIONS)
     grid = total.reshape(rows, columns, DIRECTIONS) / pixels.reshape(rows, columns, 1)
@@ -284,13 +302,15 @@ def speed_grid(flow: NDArray[np.float32], dt_s: float) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=8)
-def _cells(height: int, width: int) -> tuple[int, int, NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of cells; the first of the eight numbers of each pixel's cell (height, width); pixels of each cell."""
+def _cells(height: int, width: int, apart: int) -> tuple[int, int, tuple[slice, slice], NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of cells; which pixels are taken; the first of the eight numbers of each one's cell; pixels taken of each cell."""
     rows, columns = max(1, height // CELL), max(1, width // CELL)
     row = np.minimum(np.arange(height) * rows // height, rows - 1)
     column = np.minimum(np.arange(width) * columns // width, columns - 1)
-    cell = row[:, None] * columns + column[None, :]
-    return rows, columns, cell * DIRECTIONS, np.bincount(cell.ravel(), minlength=rows * columns)
+    apart = apart if min(height, width) >= CELL else 1
+    taken = (slice(apart // 2, None, apart), slice(apart // 2, None, apart))
+    which = (row[:, None] * columns + column[None, :])[taken]
+    return rows, columns, taken, which * DIRECTIONS, np.bincount(which.ravel(), minlength=rows * columns)
 
 
 def _pool(features: torch.Tensor) -> torch.Tensor:

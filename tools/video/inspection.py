@@ -10,12 +10,12 @@
    an event shorter than the skim's step leaves no trace in it, all the others in an order that always halves the widest gap. It ends when
    all is read, when the time given is over, or when whoever watches stops it; what was read stays read, and it can be saved.
 
-A unit's motion and appearance are the same numbers in all three. Appearance is looked at in every second unit only (2.5 times a
-second; nothing comes and goes in 0.2 s), those between take the mean of their neighbours. Small pictures are kept of five frames a second:
+A unit's motion and appearance are the same numbers in all three. Appearance is looked at in every `looks`-th unit only, those between
+lie between their neighbours. Small pictures are kept of five frames a second:
 jumps of the picture, and whether it repeats itself, are known when all is read. A video that repeats itself is then compared anew, one
 round with one round (`tools.video.repeats`), as its copies tell nothing else.
 
-Memory: the bank, a batch, and about 25 MB for each hour. Source: ours; coarse-to-fine reading is common practice.
+Memory: the bank, a batch, and about 35 MB for each hour. Source: ours; coarse-to-fine reading is common practice.
 """
 
 from __future__ import annotations
@@ -46,8 +46,6 @@ STEP_S, MOMENTS = 4.0, 720
 CLOSE_S, AROUND_S = 90.0, 3.0
 """Seconds read in full after the skim, and on either side of a moment."""
 STRETCH_S = 30.0
-LOOKS = 2
-"""Appearance is looked at in units whose number is a multiple of this."""
 SUSPECT = 2.5
 """A score from which on a stretch is read before the others: half of the threshold without normal clips."""
 NAME = "inspection"
@@ -64,17 +62,19 @@ class Inspection:
         share: of the picture, that makes a part's number.
         bank_units: most units that are compared with.
         exclusion_s: without normal clips, moments closer than this are no comparison.
+        looks: appearance is looked at in units whose number is a multiple of this.
     """
 
     def __init__(
         self, clip: VideoClip, features: FrameFeatures, bank: Bank | None, *, usual: Mapping[str, Usual] | None, share: float,
-        bank_units: int, exclusion_s: float,
+        bank_units: int, exclusion_s: float, looks: int,
     ) -> None:  # fmt: skip
         self.clip, self.total = clip, features.expected(clip)
         self._features, self._given, self._usual = features, bank, usual
         self._share, self._bank_units, self._exclusion_s = share, bank_units, exclusion_s
         self._unit_s = features.unit_of(clip)
-        self._table, self._seen = UnitTable(), Thumbnails(least_s=0.99 * self._unit_s)
+        self._looks = looks
+        self._table, self._seen = UnitTable(looks), Thumbnails(least_s=0.99 * self._unit_s)
         self._done: set[int] = set()  # stretches that were read to their end
         self._skimmed = False
         self._rounds: UnitTable | None = None  # one round of a video that repeats itself, compared anew
@@ -170,6 +170,8 @@ class Inspection:
         parameters, arrays, state = load_arrays(path, name=NAME)
         if parameters["total"] != self.total:
             raise BadInput(f"{path.name!r}: expected an inspection of {self.total} units, got one of {parameters['total']}.")
+        if "number" in arrays and "traits" not in arrays:
+            raise BadInput(f"{path.name!r}: expected what each unit looks like, got an inspection of an earlier version.")
         self._done = {int(number) for number in arrays.pop("done")}
         self._seen.seconds, self._seen.pictures = arrays.pop("seen_s").tolist(), list(arrays.pop("seen"))
         if arrays:
@@ -188,7 +190,7 @@ class Inspection:
     def _chosen(self) -> NDArray[np.int64]:
         """Numbers of the skim's units."""
         wanted = min(MOMENTS, max(self._bank_units, int(np.ceil(self.clip.duration_s / STEP_S))))
-        return spread_evenly(self.total, wanted, self._cheap, LOOKS)
+        return spread_evenly(self.total, wanted, self._cheap)
 
     @property
     def _every_s(self) -> float:
@@ -234,7 +236,7 @@ class Inspection:
         if all(number in have for number in range(first, last)):
             return
         batches = self._features.stretch(
-            self.clip, first, last, lambda number: number not in have, looks=LOOKS, watch=self._watched
+            self.clip, first, last, lambda number: number not in have, looks=self._looks, watch=self._watched
         )
         for units in batches:
             self._take(units, self._bank)
@@ -295,13 +297,13 @@ class Inspection:
         first = self._features.stretch
         every = max(1, int(np.ceil(last / self._bank_units)))
         bank = Bank.of([(0, units) for units in first(self.clip, 0, last, lambda number: number % every == 0)])
-        once = UnitTable()
-        for units in first(self.clip, 0, last, lambda _: True, looks=LOOKS if every > 1 else 1):
+        once = UnitTable(self._looks)
+        for units in first(self.clip, 0, last, lambda _: True, looks=self._looks if every > 1 else 1):
             once.add(units, self._measured(bank, units, round_s))
             step("units of one round compared without copies", len(once), last)
         kept, told = self._table.columns(), once.columns()
         borders = (told["seconds"][1:] + told["seconds"][:-1]) / 2
         nearest = np.searchsorted(borders, kept["seconds"] % round_s)
-        self._rounds = UnitTable()
+        self._rounds = UnitTable(self._looks)
         copied = {name: told[name][nearest] for name in told if name not in ("number", "seconds", "frame")}
         self._rounds.take(copied | {name: kept[name] for name in ("number", "seconds", "frame")})

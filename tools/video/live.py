@@ -1,9 +1,9 @@
 """Novelty of a stream: each moment against normal clips, or against what the stream itself showed before. No future is used.
 
 The live counterpart of `tools.video.frame_novelty`, unit by unit: the same features, the same two parts, counted in the same spreads. With
-a detector that was fitted on normal clips a unit gets the score it would get in a file. Without, it is compared with the last minutes
-of the stream (`tools.video.live_memory`), and nothing is scored until enough was seen; each scene of a camera that tours several places
-has a memory of its own.
+a detector that was fitted on normal clips a unit gets the score it would get in a file that is looked at in every unit. Without, it is
+compared with the last minutes of the stream (`tools.video.live_memory`), and nothing is scored until enough was seen; each scene of a
+camera that tours several places has a memory of its own.
 
 A jump of the camera (`tools.video.live_scenes`) is told and not scored. That it was one is known only half a second later, so a unit is
 told 0.8 s after its centre; all it rests on is older than that.
@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -24,7 +25,6 @@ from numpy.typing import NDArray
 from core.errors import BadInput
 from core.samples import Frame, shrink
 from core.scores import Box
-from models.flow import DenseFlow
 from tools.video.frame_bank import PARTS, Bank
 from tools.video.frame_features import Stretch, Units, stretches
 from tools.video.frame_novelty import FrameNovelty
@@ -104,7 +104,7 @@ class LiveNovelty:
         self._scenes = LiveScenes()
         self._memories: dict[int, Memory] = {}
         self._shown = 0
-        self._flow = DenseFlow(side=self.detector.flow_side)
+        self._flow = self.detector.features.flow()
         self._before: Frame | None = None
         self._waiting: deque[_Waiting] = deque()
         self._jumps: deque[Jump] = deque()
@@ -118,15 +118,15 @@ class LiveNovelty:
     def push(self, stretch: Stretch) -> list[LiveUnit]:
         """Take the frames of one unit, later than those before; the units that can be told now."""
         features = self.detector.features
-        small = []
+        small, side = [], features.longest_side(*stretch.frames[0].rgb.shape[:2])
         for frame in stretch.frames:
-            seen = frame._replace(rgb=shrink(frame.rgb, features.longest_side(*frame.rgb.shape[:2])))
+            seen = frame._replace(rgb=shrink(frame.rgb, features.flow_side), source=partial(shrink, frame.rgb))
             small.append(seen)
             jump = self._scenes.add(seen)
             if jump is not None:
                 self._jumps.append(jump)
-        units = features.one(Stretch(stretch.number, tuple(small)), self._before, self.unit_s, self._flow)
-        self._before = small[-1]
+        units = features.one(Stretch(stretch.number, tuple(small)), self._before, self.unit_s, self._flow, side)
+        self._before = small[-1]._replace(source=None)
         self._waiting.append(_Waiting(units, stretch.nearest(self.unit_s)))
         return self._told(small[-1].time_s)
 

@@ -15,26 +15,24 @@ from numpy.typing import NDArray
 Stretch = tuple[int, int]
 
 
-def spread_evenly(total: int, wanted: int, cheap: Sequence[int] | None = None, multiple: int = 1) -> NDArray[np.int64]:
+def spread_evenly(total: int, wanted: int, cheap: Sequence[int] | None = None) -> NDArray[np.int64]:
     """At most `wanted` of `total` units, one from the middle of each of as many equal slots, in order.
 
-    Where a slot holds a `cheap` unit (the first one behind a key frame), that is taken. All are multiples of `multiple`, but for
-    the cheap ones, which are rounded up to one inside the slot.
+    Where a slot holds a `cheap` unit (the first one behind a key frame), that is taken.
 
     >>> spread_evenly(20, 4).tolist(), spread_evenly(20, 4, cheap=[0, 6, 11, 19]).tolist()
     ([2, 7, 12, 17], [0, 6, 11, 19])
     """
     edges = np.linspace(0, total, min(wanted, total) + 1)
     found: list[int] = []
-    starts = np.asarray(cheap if cheap is not None else [], np.int64)
-    starts = np.unique(-(-starts // multiple) * multiple)
+    starts = np.unique(np.asarray(cheap if cheap is not None else [], np.int64))
     for low, high in pairwise(edges):
         middle = (low + high) / 2
         inside = starts[(starts >= low) & (starts < high)]
         if len(inside):
             found.append(int(inside[np.abs(inside - middle).argmin()]))
         else:
-            found.append(min(int(middle) // multiple * multiple, total - 1))
+            found.append(min(int(middle), total - 1))
     return np.unique(np.asarray(found, np.int64))
 
 
