@@ -400,7 +400,7 @@ def _export(material: Material) -> list[str]:
     told = ["Download the report of this chat with the report button, or run `telltale report` with this chat's name."]
     if any(inv.kind == "video" for inv in material.investigations):
         told.append(
-            "A moment is saved as a video of its own by `telltale clip FILE --from START --to END`, with a finding's times."
+            "A moment of a video can be had as a file of its own: ask for “the clip of that event”, or “cut 0:05 to 0:10”."
         )
     return told
 

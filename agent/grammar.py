@@ -17,6 +17,7 @@ from agent.intents import read_intents, said_polarity
 from agent.question import Context, Intent, Request, RuleDraft, SampleRef, SourceInfo, TimeRange
 from agent.reader import COMMAND, RULES, Reading, known_intents, read
 from agent.reading.channels import find_channels
+from agent.reading.clips import asks_for_clip
 from agent.reading.concepts import (
     read_concept,
     read_format,
@@ -120,6 +121,8 @@ def understand(question: str, context: Context, *, reader: Reader = read) -> Req
     if request.rings is not None:
         request = replace(request, notes=tuple(note for note in request.notes if note != NOT_UNDERSTOOD))
     request = replace(request, expects=read_expectation(text.plain, request.intents))
+    if asks_for_clip(text.plain) and any(source.kind == "video" for source in context.sources):
+        request = replace(request, intents=("show",), rule=None, concept=None, way="", cut=True)
     return _with_notes(request, text, context)
 
 

@@ -353,13 +353,14 @@ class Conversation:
         return self._store.add_evidence(self._thread, found)
 
     def _looked_up(self, request: Request, source: Source, inv: Investigation | None) -> list[Evidence]:
-        """What one source says to a question; following people in a video takes a while, so it is shown and can be stopped."""
+        """What one source says to a question; following people in a video or cutting it takes a while: it is shown and can be stopped."""
         from agent.reading.sights import asked_of
 
         asked = asked_of(request) if source.kind == "video" else None
-        if asked is None or not asked.beyond:
+        if not request.cut and (asked is None or not asked.beyond):
             return list(look_up(request, source, inv, self._store))
-        with self.steps.step(f"follow:{source.name}", f"Following who does what in {source.name}") as step:
+        key, title = ("cut", f"Cutting {source.name}") if request.cut else ("follow", f"Following who does what in {source.name}")
+        with self.steps.step(f"{key}:{source.name}", title) as step:
             try:
                 with watching(self.steps.heed):
                     return list(look_up(request, source, inv, self._store))

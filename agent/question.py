@@ -192,6 +192,7 @@ class Request:
     rule: RuleDraft | None = None
     view: View | None = None
     export_format: str | None = None
+    cut: bool = False
     reason: str | None = None
     rings: int | None = None
     unknown: tuple[str, ...] = ()

@@ -90,14 +90,17 @@ def verdict_html(reply: Reply) -> str:
 
 
 def pictures_html(reply: Reply, *, key: str, link: Link) -> str:
-    """Pictures of a reply: heatmaps and photos as a grid, plots of sensors wider, keyframes as a strip in time order; or ""."""
+    """Pictures of a reply: heatmaps and photos as a grid, plots of sensors wider, keyframes as a strip in time order, clips to play and
+    save; or "".
+    """
     shown = [(_titled(panel, reply), link(panel.path)) for panel in reply.panels if panel.path is not None]
     found = [(panel, url) for panel, url in shown if url is not None]
     drawn = {item.id for item in reply.evidence if isinstance(item.locus, Interval)}
     plots = [pair for pair in found if pair[0].kind == "picture" and pair[0].evidence in drawn]
     grid = [pair for pair in found if pair[0].kind in ("heatmap", "picture") and pair not in plots]
     strip = [pair for pair in found if pair[0].kind == "keyframe"]
-    return _render("pictures", grid=grid, plots=plots, strip=strip, key=key) if found else ""
+    clips = [pair for pair in found if pair[0].kind == "clip"]
+    return _render("pictures", grid=grid, plots=plots, strip=strip, clips=clips, key=key) if found else ""
 
 
 def _titled(panel: Panel, reply: Reply) -> Panel:

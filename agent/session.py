@@ -262,8 +262,9 @@ class Session:
         for i in state["shown"]:
             evidence = everything.get(i)
             if evidence is not None and evidence.path and evidence.path not in had:
-                kind = "keyframe" if evidence.tool in ("lookup_time", "lookup_frame") else "picture"
+                kind = _SHOWN_AS.get(evidence.tool, "picture")
                 caption = str(evidence.facts.get("caption") or f"{evidence.source}: {evidence.tool.replace('_', ' ')}")
+                caption = str(evidence.facts["file"]) if kind == "clip" else caption
                 panels.append(Panel(kind=kind, caption=caption, source=evidence.source, evidence=i, path=evidence.path))  # type: ignore[arg-type]
         return tuple(panels)
 
@@ -302,6 +303,7 @@ def _checkpoints(home: Path) -> sqlite3.Connection:
     return database
 
 
+_SHOWN_AS = {"lookup_time": "keyframe", "lookup_frame": "keyframe", "lookup_clip": "clip"}
 _NO_ROOM = frozenset((errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO))
 
 

@@ -63,7 +63,8 @@ def answer_text(reply: Reply) -> str:
         head = (
             f"{SEVERITY_NAMES[worst.severity].upper()} {worst.severity_score:.0f}/100 · {count} finding{'s' * (count != 1)}\n\n"
         )
-    return head + plain(reply.answer)
+    clips = [f"\n\n{panel.caption}: {panel.path}" for panel in reply.panels if panel.kind == "clip"]
+    return head + plain(reply.answer + "".join(clips))
 
 
 def plain(text: str) -> str:

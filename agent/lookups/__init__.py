@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from agent.evidence_store import EvidenceStore
 from agent.investigation import Investigation
-from agent.lookups import logs, lost, pictures, sequels, stretches, timeline
+from agent.lookups import clips, logs, lost, pictures, sequels, stretches, timeline
 from agent.lookups.heard import as_heard
 from agent.lookups.timeline import Together
 from agent.question import Request
@@ -19,11 +19,14 @@ from readers.open import Source
 
 def look_up(request: Request, source: Source, inv: Investigation | None, store: EvidenceStore) -> Iterator[Evidence]:
     """Everything that has to be looked up in one source for a question."""
-    yield from as_heard(request, source, inv, store, list(_by_words(request, source, inv, store)))
+    found = list(_by_words(request, source, inv, store))
+    yield from found if request.cut else as_heard(request, source, inv, store, found)
 
 
 def _by_words(request: Request, source: Source, inv: Investigation | None, store: EvidenceStore) -> Iterator[Evidence]:
-    if source.kind == "events":
+    if request.cut:
+        yield from clips.look_up(request, source, inv, store)
+    elif source.kind == "events":
         yield from logs.look_up(request, source, inv, store)
     elif source.kind == "video" and (sequel := list(sequels.look_up(request, source, inv, store))):
         yield from sequel

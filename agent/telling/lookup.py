@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agent.telling import (
+    lookup_clips,
     lookup_comparing,
     lookup_graph,
     lookup_logs,
@@ -45,6 +46,7 @@ _TELLERS: dict[str, Callable[[Evidence], list[str]]] = {
     "lookup_colour": lookup_pictures.colour,
     "lookup_untold": lookup_pictures.untold,
     "lookup_pair": lookup_pictures.pair,
+    "lookup_clip": lookup_clips.clip,
     "lookup_timeline": lookup_timeline.together,
 }
 
