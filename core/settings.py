@@ -28,6 +28,7 @@ class Limits:
     max_series_channels: int = 20_000
     max_series_cells: int = 400_000_000
     max_event_rows: int = 50_000_000
+    max_loaded_bytes: int = 512 * 2**20  # larger tables are mapped from disk (readers/spool.py)
     max_points: int = 50_000_000
     max_point_fields: int = 1_000
     max_unpack_ratio: float = 200.0  # an archive may unpack to so many times its size …

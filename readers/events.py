@@ -19,6 +19,7 @@ from readers.event_roles import ROLES, choose_roles
 from readers.labels import label_columns
 from readers.names import listed
 from readers.series import INDEX
+from readers.spool import spooled, too_large
 from readers.table import ROW, Table
 from readers.table_values import collect
 from readers.time_columns import read_times, time_columns
@@ -26,6 +27,8 @@ from readers.timestamps import ParsedTimes
 
 if TYPE_CHECKING:
     import polars as pl
+
+_PIECE_ROWS = 500_000
 
 
 def read_table_events(table: Table, name: str, *, roles: Mapping[str, str] | None = None) -> EventLog:
@@ -40,7 +43,8 @@ def read_table_events(table: Table, name: str, *, roles: Mapping[str, str] | Non
         import polars as pl
 
         lazy = lazy.filter(~pl.all_horizontal(pl.col(c).is_null() for c in table.columns))
-    frame = collect(lazy.head(limits().max_event_rows + 1), name)
+    lazy = lazy.head(limits().max_event_rows + 1)
+    frame = spooled(lazy, name) if too_large(table.size) else collect(lazy, name)
     if table.text:
         frame = _with_numbers(frame)
     return event_log(frame, name, roles=roles, notes=table.notes)
@@ -100,8 +104,16 @@ def event_log(
         how="horizontal",
     )
     if order is not None:
-        table = table[order]
+        table = _in_order(table, order, name) if too_large(int(frame.estimated_size())) else table[order]
     return EventLog(name=name, table=table, roles=dict(chosen), epoch_s=epoch, notes=tuple(remarks))
+
+
+def _in_order(table: pl.DataFrame, order: np.ndarray, name: str) -> pl.DataFrame:
+    """A large table's rows in another order, written piece by piece."""
+    import polars as pl
+
+    pieces = [order[start : start + _PIECE_ROWS] for start in range(0, len(order), _PIECE_ROWS)]
+    return pl.concat([spooled(table[piece].lazy(), name) for piece in pieces], rechunk=False)
 
 
 def _clock(times: ParsedTimes | None, count: int, notes: list[str]) -> tuple[np.ndarray, float | None, np.ndarray | None]:

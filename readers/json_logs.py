@@ -19,6 +19,7 @@ from readers.encodings import text_lines, zero_bytes
 from readers.event_roles import looks_like_events
 from readers.events import event_log
 from readers.series import read_table_series, sort_columns
+from readers.spool import spooled, too_large
 from readers.sysmon import is_windows_event, windows_event
 from readers.table import HEAD_ROWS, ROW, Table
 
@@ -58,6 +59,7 @@ def read_json(
     if zeros := zero_bytes(path, encoding):
         notes.append(f"{zeros:,} zero byte{'s' * (zeros > 1)} in the text were passed over.")
     frames: list[pl.DataFrame] = []
+    large = too_large(path.stat().st_size)
     windows = 0
     total = 0
     chunk: list[dict[str, Any]] = []
@@ -73,7 +75,8 @@ def read_json(
         if total > limits().max_event_rows:
             raise BadInput(f"{name}: more than the {limits().max_event_rows:,} records allowed.")
         if len(chunk) >= _CHUNK:
-            frames.append(_frame(chunk, name))
+            frame = _frame(chunk, name)
+            frames.append(spooled(frame.lazy(), name) if large else frame)
             chunk = []
     if chunk:
         frames.append(_frame(chunk, name))

@@ -52,6 +52,8 @@ class Table:
     decimal_comma: bool = False
     units: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    size: int = 0
+    """Bytes of the file it is still to be read from; 0 when that was done."""
 
 
 def open_text_table(path: Path, name: str) -> Table:
@@ -125,7 +127,10 @@ def open_text_table(path: Path, name: str) -> Table:
         comma = _quoted_decimal_comma(head)
     if comma:
         notes.append("Numbers are written with a decimal comma.")
-    return Table(lazy=lazy, head=head, columns=columns, text=True, decimal_comma=comma, units=tuple(units), notes=tuple(notes))
+    return Table(
+        lazy=lazy, head=head, columns=columns, text=True, decimal_comma=comma, units=tuple(units), notes=tuple(notes),
+        size=path.stat().st_size,
+    )  # fmt: skip
 
 
 def is_number(cell: str) -> bool:

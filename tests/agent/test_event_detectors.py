@@ -92,10 +92,18 @@ def test_what_cannot_be_judged_becomes_a_sentence(tmp_path: Path, question: str)
 def test_without_a_normal_log_the_strangest_programs_are_minor_at_most(tmp_path: Path, detector: str) -> None:
     """In every log something is the strangest: ordinary programs at work are no crisis for it."""
     reply = ask(Session(home=tmp_path), f"use {detector}: what is wrong?", files=[SAMPLES / "workstation.jsonl"])
-    assert reply.anomalies
-    assert {a.severity for a in reply.anomalies} == {1}
+    ordinary = [a for a in reply.anomalies if "log-on secrets" not in a.why]
+    assert len(ordinary) >= 4
+    assert {a.severity for a in ordinary} == {1}
     assert "which need not be bad: how strange it is makes it minor at most" in reply.answer
-    assert all("compared with no normal one" in a.why for a in reply.anomalies)
+    assert all("compared with no normal one" in a.why for a in ordinary)
+
+
+def test_ape_by_itself_finds_who_read_the_secrets_first(tmp_path: Path) -> None:
+    """A script that runs every day as it did today is strange in each of its values, and not in how often it comes."""
+    reply = ask(Session(home=tmp_path), "use ape: what is wrong?", files=[SAMPLES / "workstation.jsonl"])
+    assert "svcupd.exe" in reply.anomalies[0].label
+    assert reply.anomalies[0].severity == 3
 
 
 def test_what_is_known_to_be_harmful_stays_critical_without_a_normal_log(tmp_path: Path) -> None:
