@@ -36,6 +36,7 @@ TITLES = {
     "mad_bench": "Severity (MAD-Bench)",
     "trip": "TriP-LLM on sensor series",
     "series_ensemble": "The ensemble on sensor series",
+    "nab": "NAB by its own rules",
     "gid": "Paths of information flow (GID)",
 }
 """Headings of suites whose name alone does not say what they measure."""

@@ -2,8 +2,9 @@
 
 `msl, merged`: the 27 instruments' test parts in one series, ONE model of all their normal parts, PATE with buffers of 100; the random
 row says where the floor is. The published .2146 is for GPT-2 with windows at stride 1 and all of the training; it is printed in the
-note, not claimed. The detector is given the normal parts one by one (no window lies across two of them), the other methods
-joined. `smd`: a model for each machine.
+note, not claimed. Rows "measured channels" are given alone the one channel that is no flag or command: trip_llm judges nothing else, and
+what that choice is worth to simple methods belongs beside it. trip_llm is given the normal parts one by one (no window lies across two of
+them), the other methods joined. `smd`: a model for each machine.
 
 Patch sizes, stride, layers, clip, rate, number of updates, balancing, the rule and which channels are judged were chosen on the *normal*
 parts of MSL and of the first two machines of SMD: the error of held-out parts, and faults injected into them (tools.series.trip_llm says
@@ -18,6 +19,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,8 @@ from core.samples import Series
 from metrics.pate import pate
 from metrics.ranking import auroc, average_precision
 from metrics.vus import vus_pr
-from tools.series.trip_llm import TripLLM
+from tools.series.trip_llm import TripLLM, measured_channels
+from tools.series.windows import measure_scale
 
 BASELINES = ("random", "z-score", "isolation forest", "k-means windows", "windows, plain", "window_pca")
 MERGED = "msl, merged"
@@ -75,6 +78,7 @@ def merged(entities: Sequence[Entity]) -> Entity:
 def _merged(instruments: Sequence[Entity], seeds: Sequence[int], less: Mapping[str, Any]) -> Iterator[Row]:
     joined = merged(instruments)
     yield from _baselines(MERGED, joined, seeds)
+    yield from _baselines(MERGED, measured_part(joined), seeds, called=", measured channels")
     normal = [e.normal for e in instruments]
     yield from _trip(MERGED, normal, joined, seeds, {"trip_llm": {}}, less, note=PUBLISHED)
     yield from _trip(MERGED, normal, joined, seeds, BODIES, less)
@@ -98,15 +102,24 @@ def _machines(machines: Sequence[Entity], seeds: Sequence[int], less: Mapping[st
         )  # fmt: skip
 
 
-def _baselines(name: str, entity: Entity, seeds: Sequence[int]) -> Iterator[Row]:
-    for title in BASELINES:
+def measured_part(entity: Entity) -> Entity:
+    """The entity with the channels that trip_llm judges alone, so that methods are compared on what they are given, too."""
+    values = entity.normal.values
+    kept = measured_channels([values], measure_scale([values]))
+    kept &= (values != values[0]).any(axis=0)
+    normal, test = (as_series(s.name, s.values[:, kept]) for s in (entity.normal, entity.test))
+    return replace(entity, normal=normal, test=test)
+
+
+def _baselines(name: str, entity: Entity, seeds: Sequence[int], *, called: str = "") -> Iterator[Row]:
+    for title in BASELINES[bool(called) :]:
         method, own = METHODS[title]
         used = own[: len(seeds)]
         with measured() as cost:
             scored = [method(entity, seed)[0] for seed in used or (0,)]
         yield Row(
-            data=name, method=title, metrics=_ranked(entity, scored), seconds=cost.seconds, peak_mb=cost.peak_mb, seeds=used,
-            trivial=title == "random",
+            data=name, method=f"{title}{called}", metrics=_ranked(entity, scored), seconds=cost.seconds, peak_mb=cost.peak_mb,
+            seeds=used, trivial=title == "random",
         )  # fmt: skip
 
 
@@ -144,7 +157,8 @@ MEASURE = """
 import json, sys
 import numpy as np
 from benchmarks.series_sets import as_series
-from tools.series.trip_llm import TripLLM
+from tools.series.trip_llm import TripLLM, measured_channels
+from tools.series.windows import measure_scale
 from models import trip_llm
 def kilobytes(name):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))

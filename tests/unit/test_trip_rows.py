@@ -42,3 +42,13 @@ def test_one_training_gives_a_row_for_each_rule_and_both_find_the_odd_part():
     assert all(row.metrics["auroc"] > 0.9 and row.seeds == (0, 1) and row.note.endswith("said") for row in rows)
     assert rows[0].metrics["pate"] != rows[1].metrics["pate"]
     assert "held-out error" in rows[0].note
+
+
+def test_the_measured_part_leaves_flags_and_what_never_moved_out():
+    one = entity("a", seed=0, odd=True)
+    flags = (np.random.default_rng(0).random((260, 2)) < 0.3).astype(np.float32)
+    flags[:, 1] = 1
+    normal, test = (as_series("s", np.column_stack([flags, s.values])) for s in (one.normal, one.test))
+    part = tasks_trip.measured_part(Entity(name="a", normal=normal, test=test, labels=one.labels))
+    np.testing.assert_array_equal(part.normal.values, one.normal.values)
+    np.testing.assert_array_equal(part.test.values, one.test.values)

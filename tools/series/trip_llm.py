@@ -165,7 +165,7 @@ class TripLLM:
         rows = [prepare(piece, scale, window=self.window, clip=self.clip).z for piece in pieces]
         network = self._new(len(channels))
         learned, held = _windows(rows, cuts, self.window)
-        self._judged = np.ones(len(channels), np.bool_) if self.switches else _measured(pieces, scale)
+        self._judged = np.ones(len(channels), np.bool_) if self.switches else measured_channels(pieces, scale)
         moving = bool((self._judged & ~scale.quiet).any())
         course = train_trip(
             network, learned, held, updates=self.updates, batch=self.batch, rate=self.rate, seed=self.seed, low=self._low,
@@ -343,7 +343,7 @@ def _cuts(lengths: Sequence[int], window: int) -> list[int]:
     return [n - max(round(HELD_OUT * n), window) if n >= 2 * window else n for n in lengths]
 
 
-def _measured(pieces: Sequence[Array], scale: Scale) -> NDArray[np.bool_]:
+def measured_channels(pieces: Sequence[Array], scale: Scale) -> NDArray[np.bool_]:
     """Which channels (M,) know more than two states in the pieces (T_i, M), or never moved; all, where that leaves none that moves."""
     low, high = (np.stack([find(piece, axis=0) for piece in pieces]) for find in (np.fmin.reduce, np.fmax.reduce))
     between = [((piece > low.min(axis=0)) & (piece < high.max(axis=0))).any(axis=0) for piece in pieces]
