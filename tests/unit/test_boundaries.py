@@ -95,6 +95,14 @@ def test_nothing_begins_across_what_was_not_read_and_short_runs_have_no_boundary
     assert boundaries(told[:0], seconds[:0], UNIT_S) == []
 
 
+def test_a_time_lapse_has_no_boundaries():
+    told = np.random.default_rng(0).normal(0, 0.02, (60, 2 * SIZE))
+    told[:30, 0] += 1
+    told[30:, 1] += 1
+    assert [unit for unit, _ in boundaries(told, 0.4 * np.arange(60), 0.4)] == [30]
+    assert boundaries(told, 0.6 * np.arange(60), 0.6) == []
+
+
 def test_appearances_that_were_not_looked_at_lie_between_and_still_ones_have_no_boundary():
     told = np.random.default_rng(1).normal(0, 0.02, (60, 2 * SIZE))
     told[:, 0] += 1

@@ -40,7 +40,7 @@ SMOOTHED = 5
 DEVIATIONS = 5.0
 """Median absolute deviations above the median from which a step is a boundary."""
 APART_S = 2.0
-"""Of boundaries nearer than this, the highest stays."""
+"""Of boundaries nearer than this, the highest stays; units so long that smoothing reaches further tell none."""
 
 
 def traits(units: Units) -> NDArray[np.float16]:
@@ -72,6 +72,8 @@ def boundaries(
     >>> [unit for unit, _ in boundaries(noise, np.arange(60) / 5, 0.2)]
     [30]
     """
+    if SMOOTHED * unit_s > APART_S + 1e-9:  # a time lapse: somebody who walks by is elsewhere in each picture
+        return []
     runs = np.split(np.arange(len(seconds)), gaps(seconds, gap_s))
     speeds = np.linalg.norm(told[:, SIZE:].astype(np.float32), axis=1)
     usual = max(float(np.median(speeds)) if len(speeds) else 0.0, 1e-6)
