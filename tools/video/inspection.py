@@ -15,7 +15,8 @@ lie between their neighbours. Small pictures are kept of five frames a second:
 jumps of the picture, and whether it repeats itself, are known when all is read. A video that repeats itself is then compared anew, one
 round with one round (`tools.video.repeats`), as its copies tell nothing else.
 
-Memory: the bank, a batch, and about 4 MB for each minute (the whole process; 2.6 before boundaries were kept). Source: ours; coarse-to-fine reading is common practice.
+Memory: the bank, a batch, and about 4 MB for each minute (the whole process; 2.6 before boundaries were kept). Source: ours;
+coarse-to-fine reading is common practice.
 """
 
 from __future__ import annotations
