@@ -15,7 +15,7 @@ blind ones by others each (the `fifth` then judged by yet another), `own` (notes
 it was annotated twice, independently; by these lists `eighth` reached .893. Where the answer was in neither list, whether it answers what
 was asked was judged a third time, blind to the lists and among swapped answers, of which 11 of 12 were found out: .951. Only refusals were
 appealed, and 1 of 20 answers that the lists accept was judged not to answer, so .951 is an upper bound.
-`ninth` (208) was written by yet another hand and annotated twice, independently, each without seeing code or other sets; three quarters
+`ninth` (203) was written by yet another hand and annotated twice, independently, each without seeing code or other sets; three quarters
 of its video questions ask about events that are not in the clip. Its lists are those of both.
 """
 
