@@ -34,8 +34,8 @@ from core.samples import Series
 from metrics.pate import pate
 from metrics.ranking import auroc, average_precision
 from metrics.vus import vus_pr
-from tools.series.trip_llm import TripLLM, measured_channels
-from tools.series.windows import measure_scale
+from tools.series.trip_llm import TripLLM
+from tools.series.windows import measure_scale, measured_channels
 
 BASELINES = ("random", "z-score", "isolation forest", "k-means windows", "windows, plain", "window_pca")
 MERGED = "msl, merged"
@@ -157,8 +157,8 @@ MEASURE = """
 import json, sys
 import numpy as np
 from benchmarks.series_sets import as_series
-from tools.series.trip_llm import TripLLM, measured_channels
-from tools.series.windows import measure_scale
+from tools.series.trip_llm import TripLLM
+from tools.series.windows import measure_scale, measured_channels
 from models import trip_llm
 def kilobytes(name):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))

@@ -237,3 +237,26 @@ def test_hostile_series_get_finite_scores(name):
 def test_nothing_but_gaps_is_refused():
     with pytest.raises(BadInput, match="every value is missing"):
         SeriesEnsemble().score([series(np.full((50, 2), np.nan))])
+
+
+@pytest.mark.parametrize("history", [True, False])
+def test_switches_that_are_not_judged_neither_alarm_nor_drown_what_is_measured(history, tmp_path):
+    rng = np.random.default_rng(0)
+    flags = (rng.random((3_000, 30)) < 0.01).astype(float)
+    values = np.column_stack([waves(3_000, 1), flags])
+    values[2_000:2_040, 0] += 0.8
+    given = series(values)
+    detector = SeriesEnsemble(switches=False)
+    if history:
+        detector.fit([series(np.column_stack([waves(3_000, 1, seed=1), flags]))])
+        detector.save(tmp_path / "a.npz")
+        detector = SeriesEnsemble.load(tmp_path / "a.npz")
+        stream = detector.stream()
+        streamed = np.concatenate([stream.update(values.astype(np.float32)).scores, stream.finish().scores])
+        assert 1_990 <= int(streamed.argmax()) < 2_080
+    found = detector.score([given])[0]
+    assert 1_990 <= int(found.scores.argmax()) < 2_050
+    assert int(found.channels[2_000:2_040].sum(axis=0).argmax()) == 0
+    thrown = values.copy()
+    thrown[500:520, 1:] = 1
+    np.testing.assert_allclose(detector.score([series(thrown)])[0].scores, found.scores, atol=1e-5)

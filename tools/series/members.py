@@ -32,7 +32,7 @@ SHAPES, SHAPE_STEPS = 10, 40
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What members need to know before they learn: steps per window, most patterns and their share of the variance, how far a
-    pattern may reach, and the seed.
+    pattern may reach, the seed, and the numbers of the channels that are taken to stand still.
     """
 
     window: int
@@ -40,6 +40,7 @@ class Plan:
     explained: float
     bound: float
     seed: int
+    muted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

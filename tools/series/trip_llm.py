@@ -16,8 +16,9 @@ and now and then in the commands) and of machines of SMD. Mean PATE on MSL, wher
   .142; without balancing less, by each rule.
 
 The body costs training: through two layers of MiniLM the held-out error is after 800 updates where it is after 300 without a body, and the
-faults are found as well after 2,400 (.244) as without after 800 (.245). A higher rate or freed norms change nothing. What was learned on
-language does not help to see faults here, and `body="none"` is the quicker choice.
+faults are found as well after 2,400 (.244) as without after 800 (.245). A higher rate or freed norms change nothing. On injected faults
+what was learned on language does not help; on the labelled incidents of MSL it does a little (docs/results.md). `body="none"` is the
+quicker choice, and windowed PCA on the measured channel alone does as well.
 
 Axes and units: series (T steps, M channels); errors are squared standard deviations of the normal data.
 """
@@ -44,7 +45,7 @@ from tools.catalog import ROWS
 from tools.series.given import arranged, require_series
 from tools.series.model import MISSING_ENERGY, prepare, stretches
 from tools.series.overlaps import BLOCK_NUMBERS, RULES, Rule, Windowing, step_errors
-from tools.series.windows import Scale, measure_scale
+from tools.series.windows import Scale, measure_scale, measured_channels
 
 if TYPE_CHECKING:
     from models.trip_llm import TripNetwork
@@ -341,14 +342,6 @@ class TripLLM:
 def _cuts(lengths: Sequence[int], window: int) -> list[int]:
     """Where the held-out end of each piece begins; a piece of less than two windows has none."""
     return [n - max(round(HELD_OUT * n), window) if n >= 2 * window else n for n in lengths]
-
-
-def measured_channels(pieces: Sequence[Array], scale: Scale) -> NDArray[np.bool_]:
-    """Which channels (M,) know more than two states in the pieces (T_i, M), or never moved; all, where that leaves none that moves."""
-    low, high = (np.stack([find(piece, axis=0) for piece in pieces]) for find in (np.fmin.reduce, np.fmax.reduce))
-    between = [((piece > low.min(axis=0)) & (piece < high.max(axis=0))).any(axis=0) for piece in pieces]
-    several = np.any(between, axis=0) & ~scale.quiet
-    return several | scale.quiet if several.any() else np.ones_like(several)
 
 
 def _windows(pieces: Sequence[Array], cuts: Sequence[int], window: int) -> tuple[Windows, Windows]:

@@ -9,7 +9,7 @@ by all members together, is also set aside. Arrays are (T, M) float32.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +110,7 @@ def seen_against_itself(values: Array, members: Sequence[Member], plan: Plan, *,
     whole = len(sample) == 1
     pieces = np.array_split(values, FOLDS) if whole and len(values) >= FOLDS * LEAST_FOLD else sample
     folds = [i % FOLDS for i in range(len(pieces))]
-    scale = measure_scale(pieces, trim=FIRST_TRIM)
+    scale = _scale(pieces, plan, trim=FIRST_TRIM)
     prepared = [prepare(p, scale, window=plan.window, clip=clip) for p in pieces]
     usable = [~p.idle for p in prepared]
     # The first guess knows no patterns, only how far readings lie from the middle: a long fault would be a pattern of its own.
@@ -121,7 +121,7 @@ def seen_against_itself(values: Array, members: Sequence[Member], plan: Plan, *,
         step("learning from the series itself", turn, ROUNDS)
         keep = bulk(together, keep, usable, plan.window, trim)
         if turn > 0:
-            scale = measure_scale(pieces, keep=np.concatenate(keep))
+            scale = _scale(pieces, plan, keep=np.concatenate(keep))
             prepared = [prepare(p, scale, window=plan.window, clip=clip) for p in pieces]
         energies = _cross_fitted([p.z for p in prepared], keep, folds, members, plan, adjoining=whole)
         for found in energies.values():
@@ -149,8 +149,15 @@ def seen_against_itself(values: Array, members: Sequence[Member], plan: Plan, *,
     return _said(view, {name: found[0] for name, found in energies.items()}, idle[0], trailing=False)
 
 
+def _scale(pieces: Sequence[Array], plan: Plan, *, keep: Mask | None = None, trim: float = 0.0) -> Scale:
+    """The scale of the pieces; a muted channel's is infinite, so that nothing it shows is a move."""
+    scale = measure_scale(pieces, keep=keep, trim=trim)
+    muted = np.isin(np.arange(len(scale.spread)), plan.muted)
+    return replace(scale, spread=np.where(muted, np.inf, scale.spread), quiet=scale.quiet & ~muted)
+
+
 def _fitted(pieces: Sequence[Array], members: Sequence[Member], plan: Plan, clip: float) -> tuple[Scale, dict[str, State]]:
-    scale = measure_scale(pieces)
+    scale = _scale(pieces, plan)
     z = [standardise(fill(p, scale.mean)[0], scale, clip) for p in pieces]
     return scale, {member.name: member.learn(z, None, plan) for member in members}
 

@@ -70,6 +70,21 @@ def measure_scale(pieces: Sequence[Array], *, keep: NDArray[np.bool_] | None = N
     return Scale(mean=mean, spread=np.where(quiet, 1.0, spread), quiet=quiet, missing=missing)
 
 
+def measured_channels(pieces: Sequence[Array], scale: Scale) -> NDArray[np.bool_]:
+    """Which channels (M,) are no switches: know more than two states in the pieces (T_i, M), or never moved.
+
+    All, where that leaves none that moves.
+
+    >>> piece = np.array([[0, 1, 5], [1, 2, 5], [0, 3, 5]], np.float32)
+    >>> measured_channels([piece], measure_scale([piece])).tolist()
+    [False, True, True]
+    """
+    low, high = (np.stack([find(piece, axis=0) for piece in pieces]) for find in (np.fmin.reduce, np.fmax.reduce))
+    between = [((piece > low.min(axis=0)) & (piece < high.max(axis=0))).any(axis=0) for piece in pieces]
+    several = np.any(between, axis=0) & ~scale.quiet
+    return several | scale.quiet if several.any() else np.ones_like(several)
+
+
 def fill(values: Array, mean: NDArray[np.float64], last: NDArray[np.float32] | None = None) -> tuple[Array, NDArray[np.bool_]]:
     """Forward-fill each channel's gaps, then use `mean`; also return which readings (T, M) were missing.
 
