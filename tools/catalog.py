@@ -231,6 +231,7 @@ ROWS: tuple[DetectorSpec, ...] = (
         avoid_when="the series is shorter than a few hundred steps without history, or most of it is odd",
         paper="ours, after the lesson of TSB-AD (Liu & Paparrizos, NeurIPS 2024); conformal ranks (Vovk et al. 2005)",
         licence="Apache-2.0 (own code)",
+        version="2",  # channels may be left unjudged
     ),
     DetectorSpec(
         name="trip_llm",
@@ -244,6 +245,7 @@ ROWS: tuple[DetectorSpec, ...] = (
         avoid_when="there is no normal history, seconds count, or there are over a thousand channels: window_pca needs less of all three",
         paper="Yu, Ouyang & Lin, TriP-LLM (IEEE Access 2025, arXiv 2508.00047), MiniLM in place of GPT-2",
         licence="Apache-2.0 (own code, from the paper)",
+        version="2",  # switches are seen and not judged, and windows are judged whole
     ),
     DetectorSpec(
         name="rarity",
@@ -296,6 +298,7 @@ ROWS: tuple[DetectorSpec, ...] = (
         avoid_when="odd events are alike and many and no normal log is given, or who made whom matters: rarity",
         paper="Chen et al., Entity Embedding-based Anomaly Detection for Heterogeneous Categorical Events (IJCAI 2016)",
         licence="Apache-2.0 (own code, from the paper)",
+        version="2",  # a log that is its own history keeps its frequencies
     ),
     DetectorSpec(
         name="sequences",
