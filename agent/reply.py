@@ -54,14 +54,14 @@ class TextDelta:
 class Panel:
     """One thing to show with the answer.
 
-    kind "heatmap" | "keyframe" | "picture": `path` is a PNG, `caption` a line, `evidence` the id it belongs to.
+    kind "heatmap" | "keyframe" | "picture" | "graph": `path` is a PNG, `caption` a line, `evidence` the id it belongs to.
     kind "clip": `path` is an MP4 to save, `caption` the name to save it under.
     kind "curve": `data` = {"seconds": [...], "scores": [...], "threshold": x, "unit": "s"|"step"|"clock", "epoch_s": float|None,
     "events": [{"start_s", "end_s", "evidence", "label"}], "series": [{"name", "values", "unit"}] (raw channels, optional)}.
     kind "table": `data` = {"columns": [...], "rows": [[...]]}.
     """
 
-    kind: Literal["heatmap", "keyframe", "picture", "clip", "curve", "table"]
+    kind: Literal["heatmap", "keyframe", "picture", "graph", "clip", "curve", "table"]
     caption: str
     source: str
     evidence: str | None = None

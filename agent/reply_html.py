@@ -90,8 +90,8 @@ def verdict_html(reply: Reply) -> str:
 
 
 def pictures_html(reply: Reply, *, key: str, link: Link) -> str:
-    """Pictures of a reply: heatmaps and photos as a grid, plots of sensors wider, keyframes as a strip in time order, clips to play and
-    save; or "".
+    """Pictures of a reply: heatmaps and photos as a grid, plots of sensors wider, graphs at their size, keyframes as a strip in time
+    order, clips to play and save; or "".
     """
     shown = [(_titled(panel, reply), link(panel.path)) for panel in reply.panels if panel.path is not None]
     found = [(panel, url) for panel, url in shown if url is not None]
@@ -99,8 +99,9 @@ def pictures_html(reply: Reply, *, key: str, link: Link) -> str:
     plots = [pair for pair in found if pair[0].kind == "picture" and pair[0].evidence in drawn]
     grid = [pair for pair in found if pair[0].kind in ("heatmap", "picture") and pair not in plots]
     strip = [pair for pair in found if pair[0].kind == "keyframe"]
+    graphs = [pair for pair in found if pair[0].kind == "graph"]
     clips = [pair for pair in found if pair[0].kind == "clip"]
-    return _render("pictures", grid=grid, plots=plots, strip=strip, clips=clips, key=key) if found else ""
+    return _render("pictures", grid=grid, plots=plots, strip=strip, graphs=graphs, clips=clips, key=key) if found else ""
 
 
 def _titled(panel: Panel, reply: Reply) -> Panel:

@@ -303,7 +303,7 @@ def _checkpoints(home: Path) -> sqlite3.Connection:
     return database
 
 
-_SHOWN_AS = {"lookup_time": "keyframe", "lookup_frame": "keyframe", "lookup_clip": "clip"}
+_SHOWN_AS = {"lookup_time": "keyframe", "lookup_frame": "keyframe", "lookup_clip": "clip", "lookup_around": "graph"}
 _NO_ROOM = frozenset((errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO))
 
 

@@ -274,7 +274,7 @@ def panels(
     png = incident_png(log, findings, scores, hidden)
     if png is None:
         return (table,)
-    picture = Panel(kind="picture", caption=f"{log.name}: how the findings hang together", source=source, evidence=survey,
+    picture = Panel(kind="graph", caption=f"{log.name}: how the findings hang together", source=source, evidence=survey,
                     path=store.put_file(png, ".png"))  # fmt: skip
     return (picture, table)
 

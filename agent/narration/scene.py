@@ -109,6 +109,7 @@ def _caption(panel: Panel) -> str:
         "keyframe": "Keyframe",
         "curve": "Plot",
         "picture": "Picture",
+        "graph": "Graph",
         "table": "",
     }
     return f"{kinds[panel.kind]} of {fenced(panel.source)} [{panel.evidence}]: {fenced(panel.caption)}"

@@ -35,7 +35,7 @@ def rows(reply: Reply) -> list[int]:
 
 def pictures(reply: Reply) -> dict[str, str]:
     """Caption → path of every picture shown."""
-    return {panel.caption: str(panel.path) for panel in reply.panels if panel.kind == "picture"}
+    return {panel.caption: str(panel.path) for panel in reply.panels if panel.kind == "graph"}
 
 
 def table(reply: Reply) -> Panel:

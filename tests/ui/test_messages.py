@@ -99,6 +99,15 @@ def test_a_plot_is_wide_and_named_after_its_finding(tmp_path: Path):
     assert "window pca" not in text
 
 
+def test_a_graph_is_shown_at_its_own_size(tmp_path):
+    drawn = tmp_path / "graph.png"
+    drawn.write_bytes(b"x")
+    panels = (Panel(kind="graph", caption="how the findings hang together", source="log.jsonl", evidence="E1", path=str(drawn)),)
+    text = pictures_html(Reply(answer="x", status="abnormal", panels=panels), key="t", link=link)
+    assert 'class="tt-graph"' in text
+    assert "tt-grid" not in text
+
+
 def test_a_refusal_that_the_answer_tells_is_not_told_again():
     refused = (("a[1].csv", "a[1].csv: the file is empty."), ("b.csv", "b.csv: cut off."))
     text = evidence_html(Reply(answer="_a(1).csv: the file is empty._ [E1]", status="insufficient", refused=refused), key="t")
