@@ -22,7 +22,10 @@ Shape: TypeAlias = Literal["process", "file", "address", "other"]
 
 COLOURS: dict[Mark, str] = {"found": "#c62828", "added": "#1565c0", "plain": "#6b7280"}
 FILLS: dict[Shape, str] = {"process": "#ffffff", "file": "#fff7e0", "address": "#e6f4ea", "other": "#f3e8fd"}
-WIDE_IN, HIGH_IN = 2.3, 0.5
+GAP_IN, HIGH_IN = 0.72, 0.5
+"""Between the columns, where the word of an arrow stands, and from one box to the one below."""
+BOX_IN, LETTER_IN = 0.24, 0.072
+DPI = 88
 LONGEST = 24
 """Characters of a box's label."""
 MAX_COLUMNS = 9
@@ -63,21 +66,21 @@ def graph_png(nodes: Sequence[Node], edges: Sequence[Edge]) -> bytes:
     from matplotlib.figure import Figure
 
     place = placed(nodes, edges)
-    columns = 1 + max(x for x, _ in place.values())
     rows = 1 + max(y for _, y in place.values())
-    figure = Figure(figsize=(max(4.0, WIDE_IN * columns), max(1.6, HIGH_IN * (rows + 1))), dpi=100)
+    half = {node.key: (BOX_IN + LETTER_IN * len(_short(node.label))) / 2 for node in nodes}
+    middle, wide_in = _columns(place, half)
+    figure = Figure(figsize=(max(4.0, wide_in), max(1.6, HIGH_IN * (rows + 1))), dpi=DPI)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.set_xlim(-0.5, columns - 0.5)
+    axes.set_xlim(0.0, max(4.0, wide_in))
     axes.set_ylim(rows - 0.5 + 0.2, -0.7)
     axes.axis("off")
-    half = {node.key: (0.12 + 0.036 * len(_short(node.label))) / WIDE_IN for node in nodes}
     told: dict[tuple[str, str], list[Edge]] = {}
     for edge in edges:
         told.setdefault((edge.source, edge.target), []).append(edge)
     for (source, target), alike in told.items():
         if source == target:
             continue  # what a process does to itself is told, not drawn
-        (x0, y0), (x1, y1) = place[source], place[target]
+        (x0, y0), (x1, y1) = ((middle[x], y) for x, y in (place[source], place[target]))
         mark: Mark = next((m for m in ("found", "added") if any(e.mark == m for e in alike)), "plain")  # type: ignore[misc]
         side = _side(x1 - x0)
         start, end = (x0 + side * half[source], y0), (x1 - side * half[target], y1)
@@ -92,7 +95,7 @@ def graph_png(nodes: Sequence[Node], edges: Sequence[Edge]) -> bytes:
                       bbox={"boxstyle": "square,pad=0.05", "fc": "white", "ec": "none", "alpha": 0.75})  # fmt: skip
     for node in nodes:
         x, y = place[node.key]
-        axes.text(x, y, _short(node.label), fontsize=8, ha="center", va="center", parse_math=False,
+        axes.text(middle[x], y, _short(node.label), fontsize=8, ha="center", va="center", parse_math=False,
                   bbox={"boxstyle": "round,pad=0.35", "fc": FILLS[node.shape], "ec": COLOURS[node.mark],
                         "lw": 2.0 if node.mark == "found" else 1.2})  # fmt: skip
     buffer = BytesIO()
@@ -157,7 +160,17 @@ def _stack(members: Sequence[str], near: Mapping[str, Sequence[float]], height: 
         last = height[key] = max(wanted[key], last + 1.0) if near[key] else last + 1.0
 
 
-def _side(step: int) -> int:
+def _columns(place: Mapping[str, tuple[int, float]], half: Mapping[str, float]) -> tuple[list[float], float]:
+    """The middle of each column, as wide as its widest box, and the width of all, in inches."""
+    middle, end = [], GAP_IN / 4
+    for column in range(1 + max(x for x, _ in place.values())):
+        reach = max((half[key] for key, (x, _) in place.items() if x == column), default=0.0)
+        middle.append(end + reach)
+        end += 2 * reach + GAP_IN
+    return middle, end - 3 * GAP_IN / 4
+
+
+def _side(step: float) -> int:
     return 0 if step == 0 else 1 if step > 0 else -1
 
 
