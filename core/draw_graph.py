@@ -22,9 +22,9 @@ Shape: TypeAlias = Literal["process", "file", "address", "other"]
 
 COLOURS: dict[Mark, str] = {"found": "#c62828", "added": "#1565c0", "plain": "#6b7280"}
 FILLS: dict[Shape, str] = {"process": "#ffffff", "file": "#fff7e0", "address": "#e6f4ea", "other": "#f3e8fd"}
-GAP_IN, HIGH_IN = 0.72, 0.5
+GAP_IN, HIGH_IN = 0.68, 0.5
 """Between the columns, where the word of an arrow stands, and from one box to the one below."""
-BOX_IN, LETTER_IN = 0.24, 0.072
+BOX_IN, LETTER_IN = 0.2, 0.06
 DPI = 88
 LONGEST = 24
 """Characters of a box's label."""
