@@ -33,6 +33,7 @@ TITLES = {
     "scans": "3D scans",
     "series": "Sensor series",
     "image_gpu": "Image systems on a GPU",
+    "video_gpu": "Trained video systems on a GPU",
     "mad_bench": "Severity (MAD-Bench)",
     "trip": "TriP-LLM on sensor series",
     "series_ensemble": "The ensemble on sensor series",

@@ -65,6 +65,8 @@ class Training:
     batch: int = 16
     rate: float = 3e-4
     seed: int = 0
+    short: bool = True
+    """In bf16 on a CUDA device; on a processor always in fp32."""
 
 
 def synthesised(abnormal: Sequence[Clip], normal: Sequence[Clip], size: int, rng: np.random.Generator) -> Batch:
@@ -158,10 +160,10 @@ def train(network: LaGoVadNetwork, clips: Sequence[Clip], definitions: NDArray[n
     """Train on clips that are labelled as a whole; returns the loss of every step. Equal arguments give equal weights on one device.
 
     Args:
-        network: on its device; trained in bf16 there where it is a CUDA device.
+        network: on its device.
         clips: normal and abnormal ones.
         definitions: (N, D), the normal one first, then one per class.
-        how: steps, batch, rate, seed.
+        how: steps, batch, rate, seed, number format.
 
     Raises:
         BadInput: clips of one sort only, or of classes that are not defined.
@@ -190,7 +192,7 @@ def train(network: LaGoVadNetwork, clips: Sequence[Clip], definitions: NDArray[n
         torch.manual_seed(how.seed)
         for number in range(how.steps):
             batch = synthesised(abnormal, normal, how.batch, rng)
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=how.short and device.type == "cuda"):
                 loss = loss_of(network, batch, named)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

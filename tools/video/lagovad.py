@@ -313,14 +313,15 @@ class LaGoVAD:
         return np.concatenate(vectors), np.array(seconds, np.float64), np.array(numbers, np.int64)
 
     def _learn(self, clips: Sequence[Clip], told: Vectors) -> None:
+        import torch
+
         from models.device import place
         from models.lagovad import LaGoVadNetwork
         from models.lagovad_training import Training, train
 
-        network = LaGoVadNetwork(clips[0].units.shape[1], told.shape[1], width=self.width, seed=self.seed).to(
-            place(self.device).device
-        )
-        train(network, clips, told, Training(steps=self.steps, seed=self.seed))
+        where = place(self.device)
+        network = LaGoVadNetwork(clips[0].units.shape[1], told.shape[1], width=self.width, seed=self.seed).to(where.device)
+        train(network, clips, told, Training(steps=self.steps, seed=self.seed, short=where.dtype == torch.bfloat16))
         self._network = network
 
     def _held_out(self, clips: Sequence[Clip], told: Vectors) -> Vectors:
