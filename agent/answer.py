@@ -194,7 +194,7 @@ def _about(inv: Investigation, asked: Sequence[Intent], material: Material) -> l
     if (not named and broad) or not abnormal:
         headline = voice.headline(inv) if abnormal else voice.nothing(inv)
         lines.append(yes_or_no(material.request, inv.survey, abnormal=bool(abnormal)) + headline)
-        lines += series.throughout(inv) if inv.kind == "series" else []
+        lines += [*series.throughout(inv), *series.unjudged(inv)] if inv.kind == "series" else []
     if not abnormal and inv.kind != "image" and not findings:
         findings = list(inv.findings[:1])
         asked = ["what", *asked]

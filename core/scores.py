@@ -80,7 +80,10 @@ class FrameScores:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PointScores:
-    """A series' scores per time step: `scores` (T,), `channels` (T, M) each channel's share of it, `valid` (T,)."""
+    """A series' scores per time step: `scores` (T,), `channels` (T, M) each channel's share of it, `valid` (T,).
+
+    `unjudged` names channels that were looked at and have no share by intent, such as flags that outnumber what is measured.
+    """
 
     sample: str
     seconds: NDArray[np.float64]
@@ -88,6 +91,7 @@ class PointScores:
     valid: NDArray[np.bool_]
     channels: NDArray[np.float32] | None = None
     channel_names: tuple[str, ...] = ()
+    unjudged: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _finite32(self.scores, f"scores of {self.sample!r}", 1)

@@ -218,6 +218,7 @@ ROWS: tuple[DetectorSpec, ...] = (
         avoid_when="the series is shorter than a few windows, or normal behaviour never repeats",
         paper="Jackson & Mudholkar 1979 (PCA residual); winner of TSB-AD (NeurIPS 2024) on multivariate series",
         licence="Apache-2.0 (own code)",
+        version="2",  # flags that outnumber what is measured are seen and not judged
     ),
     DetectorSpec(
         name="ensemble",
@@ -231,7 +232,7 @@ ROWS: tuple[DetectorSpec, ...] = (
         avoid_when="the series is shorter than a few hundred steps without history, or most of it is odd",
         paper="ours, after the lesson of TSB-AD (Liu & Paparrizos, NeurIPS 2024); conformal ranks (Vovk et al. 2005)",
         licence="Apache-2.0 (own code)",
-        version="2",  # channels may be left unjudged
+        version="3",  # flags that outnumber what is measured are seen and not judged
     ),
     DetectorSpec(
         name="trip_llm",

@@ -31,6 +31,8 @@ MOST_EVENTS = 50
 """Events kept as findings; a later question may be about any of them."""
 PICTURED = 10
 """Of these, the strongest have a plot of their own: drawing takes most of the time."""
+NAMED = 40
+"""Channels named in a survey."""
 BLAMED = 5
 """Channels named per event."""
 PLOTTED = 4
@@ -65,11 +67,12 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
     survey = run.evidence(
         Whole(sample=series.name), threshold=calibration, score=float(scores.scores.max()),
         facts={
-            "rows": len(series.time_s), "channels": len(series.channels), "channel_names": list(series.channels[:40]),
+            "rows": len(series.time_s), "channels": len(series.channels), "channel_names": list(series.channels[:NAMED]),
             "start_s": float(series.time_s[0]), "end_s": float(series.time_s[-1]), "epoch_s": series.epoch_s,
             "time_base": series.time_base, "period_s": step, "events": len(events), "abnormal_rows": int(steps),
             "abnormal_percent": round(100 * steps / len(series.time_s), 2), "normal_series": run.n_normal,
             "off_throughout": _off_throughout(run, series),
+            "unjudged": list(scores.unjudged[:NAMED]), "unjudged_count": len(scores.unjudged),
             "missing_percent": round(100 * float(np.isnan(series.values).mean()), 2), "calibrated": calibration.calibrated,
         },
     )  # fmt: skip

@@ -46,6 +46,23 @@ def throughout(inv: Investigation) -> list[str]:
     return [f"Different from the normal data all the time: {said} {cite(inv.survey)}."]
 
 
+def unjudged(inv: Investigation) -> list[str]:
+    """That switches were looked at and not judged, where they outnumber what is measured."""
+    names: Any = inv.survey.facts.get("unjudged") or []
+    if not names:
+        return []
+    several = int(fact_number(inv.survey.facts, "unjudged_count"))
+    them = (
+        f"{name(names[0])} only knows" if several == 1 else f"{count(several, 'channel')} ({listed([name(n) for n in names[:3]])}"
+    )
+    them += "" if several == 1 else f"{', …' if several > 3 else ''}) only know"
+    it = "it was" if several == 1 else "they were"
+    return [
+        f"{them[0].upper()}{them[1:]} two states, like a flag or a command, and outnumber what is measured: {it} looked at and not judged "
+        f"{cite(inv.survey)}."
+    ]
+
+
 def facts_kind(finding: Finding) -> str:
     """The kind of change in words ("level shift", "spike", "dip", …)."""
     return str(finding.evidence.facts["kind"])

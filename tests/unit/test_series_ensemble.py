@@ -246,7 +246,7 @@ def test_switches_that_are_not_judged_neither_alarm_nor_drown_what_is_measured(h
     values = np.column_stack([waves(3_000, 1), flags])
     values[2_000:2_040, 0] += 0.8
     given = series(values)
-    detector = SeriesEnsemble(switches=False)
+    detector = SeriesEnsemble()
     if history:
         detector.fit([series(np.column_stack([waves(3_000, 1, seed=1), flags]))])
         detector.save(tmp_path / "a.npz")

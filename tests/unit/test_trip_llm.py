@@ -228,7 +228,7 @@ def test_switches_are_looked_at_and_not_judged_unless_asked_for(tmp_path):
     assert 290 <= int(found.scores.argmax()) < 322
     detector.save(tmp_path / "a.npz")
     np.testing.assert_array_equal(TripLLM.load(tmp_path / "a.npz").score([series(test)])[0].scores, found.scores)
-    judging = TripLLM(**SMALL, switches=True).fit([series(normal)])
+    judging = TripLLM(**SMALL, switches="judged").fit([series(normal)])
     assert judging.score([series(test)])[0].channels[:, 3].any()
 
 

@@ -296,3 +296,38 @@ def test_any_series_with_readings_gets_finite_scores(steps, channels, seed, gaps
     found = WindowPCA().score([series(values)])[0]
     assert np.isfinite(found.scores).all()
     assert (found.valid == ~np.isnan(values).all(axis=1)).all()
+
+
+def flagged(*, flags, seed=0, steps=3_000):
+    """One measured channel and flags that are thrown at random."""
+    thrown = np.random.default_rng(seed).random((steps, flags)) < 0.02
+    return np.column_stack([waves(steps, 1, seed=seed), thrown]).astype(np.float32)
+
+
+@pytest.mark.parametrize("history", [True, False])
+def test_flags_that_outnumber_what_is_measured_are_looked_at_and_not_judged(history, tmp_path):
+    values = flagged(flags=30, seed=1)
+    values[2_000:2_060, 0] += 1.0
+    detector = WindowPCA(causal=history)
+    if history:
+        detector.fit([series(flagged(flags=30, seed=2))]).save(tmp_path / "a.npz")
+        detector = WindowPCA.load(tmp_path / "a.npz")
+    found = detector.score([series(values)])[0]
+    assert found.unjudged == tuple(f"c{i}" for i in range(1, 31))
+    assert not found.channels[:, 1:].any()
+    assert 1_990 <= int(found.scores.argmax()) < 2_080
+    if history:
+        stream = detector.stream()
+        streamed = np.concatenate([stream.update(values).scores, stream.finish().scores])
+        np.testing.assert_allclose(streamed, found.scores, rtol=1e-4, atol=1e-4)
+    judged = WindowPCA(switches="judged").score([series(values)])[0]
+    assert judged.unjudged == ()
+    assert judged.channels[:, 1:].any()
+
+
+def test_a_flag_among_measured_channels_is_judged_unless_asked_otherwise():
+    values = np.column_stack([waves(seed=1), flagged(flags=1, seed=1, steps=1_500)[:, 1]])
+    assert WindowPCA().score([series(values)])[0].unjudged == ()
+    assert WindowPCA(switches="unjudged").score([series(values)])[0].unjudged == ("c4",)
+    with pytest.raises(BadInput, match="'auto', 'judged', 'unjudged'"):
+        WindowPCA(switches="maybe")

@@ -31,7 +31,7 @@ from tools.series.model import choose_window, shifted_energy
 from tools.series.surprise import Surprise
 from tools.series.views import Learned, Seen, View, learn_view, seen_against, seen_against_itself
 from tools.series.window_pca import SHIFTED
-from tools.series.windows import Scale, measure_scale, measured_channels
+from tools.series.windows import SWITCHES, Scale, measure_scale, unjudged_channels
 
 LEAST_ITSELF = 400
 """Steps from which a series with a history is also compared with the rest of itself; a shorter one says little about what is usual."""
@@ -61,10 +61,9 @@ class SeriesEnsemble:
         bound: limit of a pattern's coefficient, in its usual reach.
         trim: share of steps set aside when a series is its own reference.
         itself: with history, also compare the series with itself. Odd steps must be a minority of it.
-        switches: also judge channels that know two states in the normal data, such as flags and commands; when one switches is rarely to
-            be foreseen, and many of them drown what is measured. Their silence counts in any case. Faults injected into the measured
-            channel of 27 instruments in one series beside 54 flags (MSL's normal parts) were found far better without them (PATE .104 to
-            .179); but where a valve stands matters to many, and there are seldom so many.
+        switches: whether channels that know two states in the normal data, such as flags and commands, are "judged", "unjudged" (looked
+            at, without a share in the score; their silence counts in any case), or "auto": judged unless they outnumber the others
+            (`unjudged_channels`).
         seed: for the randomised decomposition of wide data.
 
     Raises:
@@ -85,18 +84,19 @@ class SeriesEnsemble:
 
     def __init__(
         self, *, members: tuple[str, ...] = ("patterns", "forecast"), window: int = 16, components: int = 20, explained: float = 0.9,
-        clip: float = 20.0, bound: float = 4.0, trim: float = 0.1, itself: bool = True, switches: bool = True, seed: int = 0,
+        clip: float = 20.0, bound: float = 4.0, trim: float = 0.1, itself: bool = True, switches: str = "auto", seed: int = 0,
     ) -> None:  # fmt: skip
         longest, most = limits().max_window, limits().max_components
         for name, value, good in (
             ("window", window, 2 <= window <= longest), ("components", components, 1 <= components <= most),
             ("explained", explained, 0 < explained <= 1), ("clip", clip, clip > 0), ("bound", bound, bound > 0),
             ("trim", trim, 0 < trim < 0.5), ("members", members, bool(members) and set(members) <= set(MEMBERS)),
+            ("switches", switches, switches in SWITCHES),
         ):  # fmt: skip
             if not good:
                 raise BadInput(
                     f"{name}={value!r}: expected members among {', '.join(MEMBERS)}, window ≥ 2 (at most {longest:,}), components "
-                    f"≥ 1 (at most {most:,}), 0 < explained ≤ 1, clip and bound > 0, 0 < trim < 0.5."
+                    f"≥ 1 (at most {most:,}), 0 < explained ≤ 1, clip and bound > 0, 0 < trim < 0.5, switches among {', '.join(SWITCHES)}."
                 )
         self.members, self.window, self.components, self.explained = members, window, components, explained
         self.clip, self.bound, self.trim, self.itself, self.switches, self.seed = clip, bound, trim, itself, switches, seed
@@ -226,29 +226,28 @@ class SeriesEnsemble:
 
     def _unjudged(self, values: Sequence[NDArray[np.float32]]) -> tuple[int, ...]:
         """The numbers of the switches among the channels of normal series (T_i, M), where they are not to be judged."""
-        if self.switches:
-            return ()
-        return tuple(int(number) for number in np.flatnonzero(~measured_channels(values, measure_scale(values))))
+        return tuple(int(n) for n in np.flatnonzero(unjudged_channels(values, measure_scale(values), self.switches)))
 
     def _score(self, series: Series) -> PointScores:
         seen: Seen | None = None
         order = np.arange(len(series.channels))
-        values = series.values
+        names, muted, values = series.channels, self._muted, series.values
         if self._view is None:
             try:
-                plan = replace(self._plan(choose_window([values], self.window)), muted=self._unjudged([values]))
+                muted = self._unjudged([values])
+                plan = replace(self._plan(choose_window([values], self.window)), muted=muted)
                 seen = seen_against_itself(values, self._looking, plan, clip=self.clip, trim=self.trim)
             except BadInput as error:
                 raise BadInput(f"series {series.name!r}: {error}") from error
         else:
-            values = arranged(series, self._channels, "the normal data")
+            names, values = self._channels, arranged(series, self._channels, "the normal data")
             order = np.array([self._channels.index(name) for name in series.channels])
             seen = seen_against(self._view, values, self._looking, self._plan(self._steps), clip=self.clip, trailing=False)
             seen = _both(seen, self._itself(values))
         scores, shares = _mean(seen)
         return PointScores(
             sample=series.name, seconds=series.time_s, scores=scores, valid=np.asarray(~np.isnan(values).all(axis=1)),
-            channels=shares[:, order], channel_names=series.channels,
+            channels=shares[:, order], channel_names=series.channels, unjudged=tuple(names[number] for number in muted),
         )  # fmt: skip
 
     def _itself(self, values: NDArray[np.float32]) -> Seen | None:

@@ -26,6 +26,7 @@ from tools.series.windows import (
     measure_scale,
     residual_energy,
     standardise,
+    unjudged_channels,
 )
 
 Array = NDArray[np.float32]
@@ -54,6 +55,8 @@ class Settings:
     trim: float
     seed: int
     shapes: int
+    switches: str = "auto"
+    """One of `tools.series.windows.SWITCHES`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,11 +69,12 @@ class View:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
-    """Everything scoring needs; `normality` is that of the residuals of `basis`."""
+    """Everything scoring needs; `normality` is that of the residuals of `basis`, `unjudged` (M,) the channels that cannot alarm."""
 
     scale: Scale
     basis: Basis
     normality: Normality
+    unjudged: NDArray[np.bool_]
     views: tuple[View, ...] = ()
 
 
@@ -128,6 +132,7 @@ def _finish(
     excess = channel_excess(energy, model.normality, trailing=causal, idle=idle, settle=not causal)
     for distance, view in zip(distances, model.views, strict=True):
         excess += channel_excess(distance, view.normality, trailing=causal, idle=idle, settle=not causal)
+    excess[:, model.unjudged] = 0.0
     scores, shares = combine(excess)
     scores[idle] = 0.0
     shares[idle] = 0.0
@@ -192,7 +197,9 @@ def learn_from_normal(series: Sequence[Array], settings: Settings, *, causal: bo
     views = tuple(
         View(shapes=one, normality=learn_normality([a[n] for a in apart], scales=(1,), keep=keep)) for n, one in enumerate(shapes)
     )
-    model = Model(scale=scale, basis=basis, normality=normality, views=views)
+    model = Model(
+        scale=scale, basis=basis, normality=normality, unjudged=unjudged_channels(pieces, scale, settings.switches), views=views
+    )
     # Each quarter is rebuilt by the others' patterns but judged by the statistics of all four, as new data will be: leaving it
     # out of these too made anything that only one quarter does set the threshold, above every real incident.
     finished = [_finish(e, a, i, model, causal=causal) for e, a, i in zip(held_out, apart, idle, strict=True)]
@@ -239,7 +246,13 @@ def learn_from_itself(values: Array, settings: Settings, *, causal: bool) -> Mod
         z = [p.z for p in prepared]
         shapes = learn_shapes(z, length=length, count=settings.shapes, seed=settings.seed, keep=keep)
         views.append(View(shapes=shapes, normality=learn_normality([shape_energy(p, shapes) for p in z], scales=(1,), keep=keep)))
-    return Model(scale=scale, basis=basis, normality=normality, views=tuple(views))
+    return Model(
+        scale=scale,
+        basis=basis,
+        normality=normality,
+        unjudged=unjudged_channels(pieces, scale, settings.switches),
+        views=tuple(views),
+    )
 
 
 def stretches(values: Array) -> list[Array]:

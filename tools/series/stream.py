@@ -89,6 +89,7 @@ class SeriesStream:
         silent, idle = self._waiting.silent[start:stop], self._waiting.idle[start:stop]
         energy[silent] = np.maximum(energy[silent], MISSING_ENERGY)
         excess = channel_excess(energy, model.normality, trailing=True, before=self._lifted, idle=idle)
+        excess[:, model.unjudged] = 0.0
         scores, shares = combine(excess)
         scores[idle], shares[idle] = 0.0, 0.0
         lifted = lift(energy, model.normality)

@@ -28,6 +28,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -45,7 +46,7 @@ from tools.catalog import ROWS
 from tools.series.given import arranged, require_series
 from tools.series.model import MISSING_ENERGY, prepare, stretches
 from tools.series.overlaps import BLOCK_NUMBERS, RULES, Rule, Windowing, step_errors
-from tools.series.windows import Scale, measure_scale, measured_channels
+from tools.series.windows import SWITCHES, Scale, measure_scale, unjudged_channels
 
 if TYPE_CHECKING:
     from models.trip_llm import TripNetwork
@@ -80,9 +81,9 @@ class TripLLM:
         hop: steps from window to window when scoring; the paper's is 1.
         balanced: measure the error of each channel that is usually rebuilt worse than the mean channel by its usual error, so that it
             does not drown the others.
-        switches: also rebuild and judge channels that know two states in the normal data, such as flags and commands. When such a
-            channel switches is rarely to be foreseen, and many of them drown what is measured; without, they are only looked at. A series
-            of nothing else is judged by them.
+        switches: whether channels that know two states in the normal data, such as flags and commands, are "judged", "unjudged" (looked
+            at, neither rebuilt nor with a share in the score; a series of nothing else is judged by them), or "auto": judged unless they
+            outnumber the others (`unjudged_channels`).
         clip: limit of standardised readings, in standard deviations.
         updates: most training steps.
         batch: windows of a training step.
@@ -113,16 +114,17 @@ class TripLLM:
     def __init__(
         self, *, window: int = 48, patches: tuple[int, ...] = (8, 16), stride: int = 8, body: str = "minilm",
         layers: int | None = 2, free_norms: bool = False, rule: Rule = "window", hop: int = 8, balanced: bool = True,
-        switches: bool = False, clip: float = 5.0, updates: int = 400, batch: int = 16, rate: float = 1e-3, seed: int = 0,
+        switches: str = "unjudged", clip: float = 5.0, updates: int = 400, batch: int = 16, rate: float = 1e-3, seed: int = 0,
         device: str = "auto",
     ) -> None:  # fmt: skip
         longest = limits().max_window
         good = 2 <= window <= longest and len(tuple(patches)) and 1 <= hop <= window and min(updates, batch) >= 1
-        if not good or clip <= 0 or rate <= 0 or rule not in RULES:
+        if not good or clip <= 0 or rate <= 0 or rule not in RULES or switches not in SWITCHES:
             raise BadInput(
                 f"window={window!r}, patches={patches!r}, hop={hop!r}, rule={rule!r}, clip={clip!r}, updates={updates!r}, batch={batch!r}, "
-                f"rate={rate!r}: expected a window of 2 to {longest:,} steps, one patch size or more, a hop of 1 to the window, one of the "
-                f"rules {', '.join(RULES)}, clip and rate above 0, and at least one update and window."
+                f"rate={rate!r}, switches={switches!r}: expected a window of 2 to {longest:,} steps, one patch size or more, a hop of 1 to "
+                f"the window, one of the rules {', '.join(RULES)}, clip and rate above 0, at least one update and window, and switches "
+                f"among {', '.join(SWITCHES)}."
             )
         self.window, self.patches, self.stride, self.body = window, tuple(patches), stride, body
         self.layers, self.free_norms = layers, free_norms
@@ -166,7 +168,7 @@ class TripLLM:
         rows = [prepare(piece, scale, window=self.window, clip=self.clip).z for piece in pieces]
         network = self._new(len(channels))
         learned, held = _windows(rows, cuts, self.window)
-        self._judged = np.ones(len(channels), np.bool_) if self.switches else measured_channels(pieces, scale)
+        self._judged = ~unjudged_channels(pieces, scale, self.switches)
         moving = bool((self._judged & ~scale.quiet).any())
         course = train_trip(
             network, learned, held, updates=self.updates, batch=self.batch, rate=self.rate, seed=self.seed, low=self._low,
@@ -268,7 +270,13 @@ class TripLLM:
         if series.channels != self._channels:
             shares = shares[:, [self._channels.index(name) for name in series.channels]]
         return PointScores(
-            sample=series.name, seconds=series.time_s, scores=scores, valid=valid, channels=shares, channel_names=series.channels
+            sample=series.name,
+            seconds=series.time_s,
+            scores=scores,
+            valid=valid,
+            channels=shares,
+            channel_names=series.channels,
+            unjudged=tuple(compress(self._channels, ~self._judged)),
         )
 
     def _errors(self, values: Array) -> tuple[Array, NDArray[np.bool_]]:

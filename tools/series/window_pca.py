@@ -9,6 +9,7 @@ a few usual windows (tools.series.shapes). Axes (T steps, M channels).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Self
 
@@ -27,7 +28,7 @@ from tools.series.given import arranged, require_series
 from tools.series.model import Model, Settings, View, learn_from_itself, learn_from_normal, score_values, shifted
 from tools.series.shapes import Shapes
 from tools.series.stream import SeriesStream
-from tools.series.windows import Basis, Scale
+from tools.series.windows import SWITCHES, Basis, Scale
 
 SHIFTED = 4.0
 """A channel's typical squared residual is this many times its normal level: twice as far off as usual, all the time."""
@@ -58,6 +59,8 @@ class WindowPCA:
         shapes: usual shapes kept for each of three window lengths, whose distances then count too; 0 for none. They find long
             stretches more surely (SMD without history: AUROC .87 to .90) and smear their beginnings and ends over the windows,
             which a person who asks "since when?" pays for: hence none by default.
+        switches: whether channels that know two states in the normal data, such as flags and commands, are "judged", "unjudged" (looked
+            at, without a share in the score), or "auto": judged unless they outnumber the others (`unjudged_channels`).
         seed: for the randomised decomposition of wide data.
 
     Raises:
@@ -78,20 +81,23 @@ class WindowPCA:
     def __init__(
         self, *, window: int = 16, components: int = 20, explained: float = 0.9, clip: float = 20.0, bound: float = 4.0,
         trim: float = 0.1, causal: bool = False, seed: int = 0, shapes: int = 0,
+        switches: str = "auto",
     ) -> None:  # fmt: skip
         longest, most = limits().max_window, limits().max_components
         for name, value, good in (
             ("window", window, 2 <= window <= longest), ("components", components, 1 <= components <= most),
             ("explained", explained, 0 < explained <= 1), ("clip", clip, clip > 0), ("bound", bound, bound > 0),
-            ("trim", trim, 0 < trim < 0.5), ("shapes", shapes, 0 <= shapes <= most),
+            ("trim", trim, 0 < trim < 0.5), ("shapes", shapes, 0 <= shapes <= most), ("switches", switches, switches in SWITCHES),
         ):  # fmt: skip
             if not good:
                 raise BadInput(
                     f"{name}={value!r}: expected window ≥ 2 (at most {longest:,}), components ≥ 1 (at most {most:,}), "
-                    f"0 < explained ≤ 1, clip and bound > 0, 0 < trim < 0.5, 0 ≤ shapes ≤ {most:,}."
+                    f"0 < explained ≤ 1, clip and bound > 0, 0 < trim < 0.5, 0 ≤ shapes ≤ {most:,}, switches one of "
+                    f"{', '.join(map(repr, SWITCHES))}."
                 )
         self.window, self.components, self.clip, self.bound = window, components, clip, bound
         self.explained, self.trim, self.causal, self.seed, self.shapes = explained, trim, causal, seed, shapes
+        self.switches = switches
         self._model: Model | None = None
         self._channels: tuple[str, ...] = ()
         self._reference = np.empty(0, np.float32)
@@ -153,7 +159,13 @@ class WindowPCA:
         state: dict[str, object] = {"channels": list(self._channels), "fitted": self._model is not None}
         if self._model is not None:
             scale, basis, normality = self._model.scale, self._model.basis, self._model.normality
-            arrays |= {"mean": scale.mean, "spread": scale.spread, "quiet": scale.quiet, "missing": scale.missing}
+            arrays |= {
+                "unjudged": self._model.unjudged,
+                "mean": scale.mean,
+                "spread": scale.spread,
+                "quiet": scale.quiet,
+                "missing": scale.missing,
+            }
             arrays |= {"centre": basis.centre, "patterns": basis.patterns, "reach": basis.reach}
             arrays |= {"level": normality.level, "log_centre": normality.centre, "log_spread": normality.spread}
             for n, view in enumerate(self._model.views):
@@ -182,6 +194,7 @@ class WindowPCA:
                     level=arrays["level"], centre=arrays["log_centre"], spread=arrays["log_spread"],
                     scales=tuple(state["scales"]),
                 ),
+                unjudged=arrays["unjudged"],
                 views=tuple(
                     View(
                         shapes=Shapes(centres=arrays[f"shapes{n}"]),
@@ -206,6 +219,7 @@ class WindowPCA:
             trim=self.trim,
             seed=self.seed,
             shapes=self.shapes,
+            switches=self.switches,
         )
 
     def _score(self, series: Series) -> PointScores:
@@ -219,8 +233,8 @@ class WindowPCA:
         if self._channels and self._model is not None and series.channels != self._channels:
             shares = shares[:, [self._channels.index(name) for name in series.channels]]
         return PointScores(
-            sample=series.name, seconds=series.time_s, scores=scores, valid=valid, channels=shares,
-            channel_names=series.channels,
+            sample=series.name, seconds=series.time_s, scores=scores, valid=valid, channels=shares, channel_names=series.channels,
+            unjudged=tuple(compress(self._channels or series.channels, model.unjudged)),
         )  # fmt: skip
 
     def _itself(self, series: Series) -> Model:
