@@ -51,9 +51,10 @@ class SeriesEnsemble:
 
     Args:
         members: what looks at the series, of "patterns" (windowed PCA), "forecast" (ridge regression), "shapes" (k-means on windows),
-            "spectral" (spectral residual), "polynomial" (extended line, each channel alone). The default two did best, together, on
-            faults injected into held-out normal data of many channels, where the others, alone or added, did worse; on single channels
-            "shapes" added a little (PATE .41 to .43).
+            "spectral" (spectral residual), "polynomial" (extended line, each channel alone) and "profile" (matrix profile; needs the
+            extra of that name, and the square of the length in time). The default two did best, together, on faults injected into
+            held-out normal data of many channels, where the others, alone or added, did worse; on single channels "shapes" added a
+            little (PATE .41 to .43), "profile" more (.75 to .80, on other faults).
         window: steps per window of patterns; shrinks to a quarter of a short series.
         components: most patterns kept, at most a quarter of the window's numbers.
         explained: patterns stop when they explain this share of the windows' variance.

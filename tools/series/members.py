@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tools.series.forecast import LAGS, Forecast, forecast_energy, learn_forecast
 from tools.series.polynomial import polynomial_energy
+from tools.series.profile import joined, profile_energy
 from tools.series.shapes import Shapes, learn_shapes, shape_energy
 from tools.series.spectral import AROUND, spectral_energy
 from tools.series.windows import Basis, learn_basis, residual_energy
@@ -99,6 +100,14 @@ def _polynomial_energy(z: Array, state: Mapping[str, NDArray[np.generic]], plan:
     return polynomial_energy(z, window=plan.window)
 
 
+def _learn_known(pieces: Sequence[Array], keep: Keep, plan: Plan) -> State:
+    return {"known": joined(pieces, keep)}
+
+
+def _profile_energy(z: Array, state: Mapping[str, NDArray[np.generic]], plan: Plan) -> Array:
+    return profile_energy(z, _f32(state["known"]), window=plan.window)
+
+
 def _f32(array: NDArray[np.generic]) -> Array:
     return np.asarray(array, dtype=np.float32)
 
@@ -132,8 +141,9 @@ FORECAST = Member(name="forecast", learn=_learn_next, energy=_next_energy, reach
 
 NEAREST = Member(name="shapes", learn=_learn_shapes, energy=_shape_energy, reach=_shape_steps, ahead=_shape_steps)
 SPECTRAL = Member(name="spectral", learn=_nothing, energy=_spectral_energy, reach=_around, ahead=_around)
+PROFILE = Member(name="profile", learn=_learn_known, energy=_profile_energy, reach=_window, ahead=_window)
 POLYNOMIAL = Member(name="polynomial", learn=_nothing, energy=_polynomial_energy, reach=_full_window, ahead=_none)
 
-MEMBERS: dict[str, Member] = {member.name: member for member in (PATTERNS, FORECAST, NEAREST, SPECTRAL, POLYNOMIAL)}
+MEMBERS: dict[str, Member] = {member.name: member for member in (PATTERNS, FORECAST, NEAREST, SPECTRAL, POLYNOMIAL, PROFILE)}
 STREAMED = ("patterns", "forecast", "polynomial")
 """Members whose energy needs no more than a window around a step."""
