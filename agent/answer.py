@@ -195,6 +195,7 @@ def _about(inv: Investigation, asked: Sequence[Intent], material: Material) -> l
         headline = voice.headline(inv) if abnormal else voice.nothing(inv)
         lines.append(yes_or_no(material.request, inv.survey, abnormal=bool(abnormal)) + headline)
         lines += [*series.throughout(inv), *series.unjudged(inv)] if inv.kind == "series" else []
+        lines += events.passed_over(inv) if inv.kind == "events" else []
     if not abnormal and inv.kind != "image" and not findings:
         findings = list(inv.findings[:1])
         asked = ["what", *asked]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.evidence_store import EvidenceStore
-from agent.examine.rows import deeds_of, harm_of, say_row
+from agent.examine.rows import deeds_of, grave, harm_of, say_row
 from agent.examine.setting import Run
 from agent.investigation import Finding, Investigation
 from agent.reply import Panel
@@ -61,7 +61,8 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
             "events": len(scores.scores), "flagged": int(flagged.sum()), "flagged_percent": round(100 * float(flagged.mean()), 3),
             "actors": actors, "findings": sum(f.abnormal for f in findings), "subjects": log.table["subject"].n_unique(),
             "operations": log.table["operation"].n_unique(), "roles": dict(log.roles), "epoch_s": log.epoch_s,
-            "normal_logs": run.n_normal, "end_s": _last(log), "calibrated": calibration.calibrated, "remarks": list(scores.notes),
+            "passed_over": _passed_over(log, findings), "normal_logs": run.n_normal, "end_s": _last(log),
+            "calibrated": calibration.calibrated, "remarks": list(scores.notes),
         },
     )  # fmt: skip
     return Investigation(
@@ -70,6 +71,20 @@ def examine(run: Run, store: EvidenceStore) -> Investigation:
         reserve=tuple(reserve), arrays=_keep(store, log, scores),
         panels=panels(run.source.name, log, scores.scores, findings, store),
     )  # fmt: skip
+
+
+def _passed_over(log: EventLog, findings: Sequence[Finding]) -> list[list[Any]]:
+    """Acts that are harmful by their nature, row and what, of actors that no finding is about: a dirty normal log hides them."""
+    loci = [f.evidence.locus for f in findings if f.abnormal]
+    rows = {row for locus in loci for row in getattr(locus, "rows", ())}
+    told = {entity for locus in loci for entity in getattr(locus, "entities", ())}
+    told |= {str(f.evidence.facts.get("entity")) for f in findings if f.abnormal}
+    left = []
+    for index in grave(log):
+        row, actor = int(log.table["row"][index]), str(log.table["subject"][index])
+        if row not in rows and not any(entity == actor or entity.startswith(f"{actor} (") for entity in told):
+            left.append([row, say_row(log, index)])
+    return left
 
 
 def _calibration(run: Run, scores: EventScores) -> Calibration:
@@ -127,6 +142,8 @@ class _Teller:
         others = [entity for entity in self.scores.entities if entity.entity not in told and not self.scores.compared][
             :MOST_ENTITIES
         ]
+        if chains and not any(f.abnormal for f in found):  # single events of an actor say nothing beside the bound that decides
+            others = []
         found += [self.actor(entity, rank, decides=not chains) for rank, entity in enumerate(others, start=1)]
         if not found:
             top = np.argsort(-self.scores.scores, kind="stable")[:MOST_ROWS]

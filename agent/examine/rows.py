@@ -22,6 +22,8 @@ VALUES_SAID = 12
 READ = (80.0, "; the memory that holds log-on secrets was opened")
 OPENED = (50.0, "; the process that holds log-on secrets was opened, with which right the log does not say")
 """Lowest severity scores of suspicious deeds, however slightly they pass the threshold, and the reason in words."""
+GRAVE = 75.0
+"""Lowest harm of acts that are told even where they are not rare."""
 
 
 def _text(log: EventLog, index: int, column: str) -> str:
@@ -59,6 +61,15 @@ def deeds_of(log: EventLog, indices: Sequence[int]) -> tuple[str, ...]:
     """What each of some events did, with its whole command line, for a look into the severity table."""
     columns = ("operation", "object", "detail")
     return tuple(" ".join(_text(log, index, column) for column in columns) for index in indices)
+
+
+def grave(log: EventLog) -> list[int]:
+    """The events of a log, as indices, that are harmful by their nature whoever does them: secrets read, code injected, tampering."""
+    import polars as pl
+
+    acts = [op for op in log.table["operation"].unique().to_list() if sure_deed(str(op or "")) in ("inject", "tamper", "access")]
+    likely = log.table.with_row_index("_at").filter(pl.col("operation").is_in(acts))["_at"].to_list()
+    return [index for index in likely if harm_of(log, [index])[0] >= GRAVE]
 
 
 def harm_of(log: EventLog, indices: Sequence[int]) -> tuple[float, str]:

@@ -36,6 +36,21 @@ def headline(inv: Investigation) -> str:
     )
 
 
+def passed_over(inv: Investigation) -> list[str]:
+    """Acts that are harmful by their nature and in no finding, with the reason why that may be wrong."""
+    acts: Any = inv.survey.facts.get("passed_over") or []
+    if not acts:
+        return []
+    said = listed([f"{quote(text)} (row {row})" for row, text in acts[:SAID]])
+    more = f" and {len(acts) - SAID} more" if len(acts) > SAID else ""
+    why = (
+        "Not rare beside the normal log (leave that out where it is not surely clean)"
+        if inv.survey.facts.get("normal_logs")
+        else "Not rare in this log"
+    )
+    return [f"{why}, yet harmful by nature and in no finding: {said}{more} {cite(inv.survey)}."]
+
+
 def nothing(inv: Investigation) -> str:
     """No event is rare enough."""
     facts = inv.survey.facts
