@@ -145,11 +145,12 @@ def typed(text: str, default: Any, what: str) -> Any:
 
     >>> typed("8", 16, "side"), typed("0.5", 1.0, "share"), typed("[8, 16]", (8,), "strides"), typed("cpu", "auto", "device")
     (8, 0.5, (8, 16), 'cpu')
+    >>> typed("8,16", (8,), "strides"), typed("('a', 'b')", ("a",), "members"), typed("a, b", ("a",), "members")
+    ((8, 16), ('a', 'b'), ('a', 'b'))
     """
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = text
+    value = _value(text)
+    if isinstance(default, tuple) and not isinstance(value, list):  # as a person types it: with or without brackets
+        value = [_value(part.strip().strip("'\"")) for part in text.strip("() ").split(",") if part.strip()]
     if isinstance(value, list):
         value = tuple(value)
     if isinstance(default, str):
@@ -159,6 +160,14 @@ def typed(text: str, default: Any, what: str) -> Any:
     if default is None or isinstance(default, type) or type(value) is type(default):
         return value
     raise BadInput(f"{what}: expected {type(default).__name__} like {default!r}, got {text!r}.")
+
+
+def _value(text: str) -> Any:
+    """JSON where it is some, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _scored(detector: Detector, samples: Sequence[Sample], *, whole: bool) -> Iterator[ImageScore]:
