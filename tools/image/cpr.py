@@ -32,7 +32,7 @@ from models.feature_levels import FixedMaps
 from tools.catalog import ROWS
 from tools.image.cascade import Cascade, picture_scores
 from tools.image.foreground import Foreground, learn_foreground
-from tools.image.patch_maps import pixels_of
+from tools.image.patch_maps import each_photo, pixels_of
 from tools.image.retrieval import Floats, block_histograms, learn_codes
 
 if TYPE_CHECKING:
@@ -157,12 +157,10 @@ class CPR:
         if self._cascade is None:
             raise NotFitted.of(self.spec.name)
         scores = []
-        for number, sample in enumerate(batch, start=1):
-            pixels = pixels_of(sample, self.spec.name)
+        for called, pixels in each_photo(batch, self.spec.name):
             found, score = self._judged(self._features(self._resized(pixels)))
             heatmap = self._encoder.to_pixels(found, pixels.shape[0], pixels.shape[1])
-            scores.append(ImageScore(sample=sample.name, score=score, heatmap=heatmap))
-            step("photos", number, len(batch))
+            scores.append(ImageScore(sample=called, score=score, heatmap=heatmap))
         return scores
 
     def reference_scores(self) -> NDArray[np.float32]:

@@ -33,7 +33,7 @@ from core.samples import ImageSample, Sample
 from core.scores import ImageScore
 from models.feature_levels import FixedMaps, common_size
 from tools.catalog import ROWS
-from tools.image.patch_maps import BLUR_CELLS, orientations, picture_score, pixels_of
+from tools.image.patch_maps import BLUR_CELLS, each_photo, orientations, picture_score, pixels_of
 
 if TYPE_CHECKING:
     import torch
@@ -149,13 +149,11 @@ class FastFlow:
         if self._encoder is None:
             raise NotFitted.of(self.spec.name)
         scores = []
-        for number, sample in enumerate(batch, start=1):
-            pixels = pixels_of(sample, self.spec.name)
+        for called, pixels in each_photo(batch, self.spec.name):
             cells = self._cells(self._encoder.encode(pixels))
             smooth = gaussian_filter(cells, BLUR_CELLS, mode="nearest")
             heatmap = self._encoder.to_pixels(smooth, pixels.shape[0], pixels.shape[1])
-            scores.append(ImageScore(sample=sample.name, score=picture_score(cells), heatmap=heatmap))
-            step("photos", number, len(batch))
+            scores.append(ImageScore(sample=called, score=picture_score(cells), heatmap=heatmap))
         return scores
 
     def reference_scores(self) -> NDArray[np.float32]:

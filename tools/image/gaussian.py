@@ -37,7 +37,7 @@ from models.feature_levels import pooled_levels
 from models.gaussians import Reduction, ShrunkGaussian, checked_reduction, satterthwaite
 from models.patches import PatchEncoder
 from tools.catalog import ROWS
-from tools.image.patch_maps import orientations, patch_vectors, pixels_of, score_of
+from tools.image.patch_maps import each_photo, orientations, patch_vectors, pixels_of, score_of
 
 LEVELS = 9
 FEW = 8
@@ -128,12 +128,10 @@ class Gaussian:
         if self._patches is None:
             raise NotFitted.of(self.spec.name)
         scores = []
-        for number, sample in enumerate(batch, start=1):
-            pixels = pixels_of(sample, self.spec.name)
+        for called, pixels in each_photo(batch, self.spec.name):
             patches = self._patches.distance(patch_vectors(self._encoder, pixels).cpu().numpy()).astype(np.float32)
-            mapped = score_of(sample.name, self._encoder, patches, pixels)
+            mapped = score_of(called, self._encoder, patches, pixels)
             scores.append(replace(mapped, score=float(self.level_distances(pixels).mean())))
-            step("photos", number, len(batch))
         return scores
 
     def level_distances(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -75,6 +75,17 @@ def score_of(name: str, encoder: PatchEncoder, patches: NDArray[np.float32], pix
     return ImageScore(sample=name, score=picture_score(patches), heatmap=heatmap)
 
 
+def each_photo(batch: Sequence[Sample], name: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Name and pixels of each photo, telling how many are done.
+
+    Raises:
+        BadInput: something is not a photo; `name` is the detector that says so.
+    """
+    for number, sample in enumerate(batch, start=1):
+        yield sample.name, pixels_of(sample, name)
+        step("photos", number, len(batch))
+
+
 def score_each(
     batch: Sequence[Sample], name: str, encoder: PatchEncoder, measure: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 ) -> list[ImageScore]:
@@ -83,9 +94,4 @@ def score_each(
     Raises:
         BadInput: something is not a photo; `name` is the detector that says so.
     """
-    scores = []
-    for number, sample in enumerate(batch, start=1):
-        pixels = pixels_of(sample, name)
-        scores.append(score_of(sample.name, encoder, measure(pixels), pixels))
-        step("photos", number, len(batch))
-    return scores
+    return [score_of(called, encoder, measure(pixels), pixels) for called, pixels in each_photo(batch, name)]

@@ -33,7 +33,7 @@ from core.scores import ImageScore
 from models.backbone_weights import EMBEDDED
 from models.patches import PatchEncoder
 from tools.catalog import ROWS
-from tools.image.patch_maps import orientations, patch_vectors, picture_score, pixels_of, score_of
+from tools.image.patch_maps import each_photo, orientations, patch_vectors, picture_score, pixels_of, score_of
 
 if TYPE_CHECKING:
     import torch
@@ -218,11 +218,9 @@ class PatchSearch:
         if self._memory is None:
             raise NotFitted.of(self.spec.name)
         scores = []
-        for number, sample in enumerate(batch, start=1):
-            pixels = pixels_of(sample, self.spec.name)
+        for called, pixels in each_photo(batch, self.spec.name):
             patches = self._distances(pixels)
-            scores.append(replace(score_of(sample.name, self._encoder, patches, pixels), score=self._photo_score(patches)))
-            step("photos", number, len(batch))
+            scores.append(replace(score_of(called, self._encoder, patches, pixels), score=self._photo_score(patches)))
         return scores
 
     def reference_scores(self) -> NDArray[np.float32]:
