@@ -39,7 +39,8 @@ SURE_OF_TALK = 0.6
 HARDLY, HARDLY_OF_MANY = 0.1, 0.02
 """Least probability of an intent of the rules beside the one heard; of three and more ("when, where and how bad?") less is asked."""
 _SAID = {"video": "video", "image": "photos", "points": "photos", "series": "series", "events": "log"}
-_MOST_CHARS = 600
+_MOST_CHARS, _MOST_BEFORE = 600, 110
+"""Characters read of a message, and of the one before it: none that was learned from is longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ def message(text: str, kinds: Iterable[str], before: str = "") -> tuple[str, str
     """
     known = list(dict.fromkeys(kinds))
     where = "nothing" if not known else _SAID.get(known[0], "log") if len(known) == 1 else "several"
-    return f"{where} : {' '.join(text.lower().split())[:_MOST_CHARS]}", " ".join(before.lower().split())[:_MOST_CHARS]
+    return f"{where} : {' '.join(text.lower().split())[:_MOST_CHARS]}", " ".join(before.lower().split())[:_MOST_BEFORE]
 
 
 def possible_ways(kinds: Iterable[str]) -> frozenset[str]:

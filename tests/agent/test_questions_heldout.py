@@ -57,7 +57,7 @@ SHARE = 0.95
 """Wanted of every set."""
 LOOKED_AT = ("first", "second", "third", "own", "fourth", "seventh")
 BLIND = ("fifth", "sixth", "eighth", "ninth")
-REACHED = {"fifth": 0.88, "sixth": 0.79, "eighth": 0.95, "ninth": 0.8}
+REACHED = {"fifth": 0.87, "sixth": 0.78, "eighth": 0.95, "ninth": 0.83}
 """Bars of the blind sets, below what they reach."""
 MISSPELT = 0.92
 """Of questions with one letter wrong in one word; 0.79 when only a short list of words was mended."""
